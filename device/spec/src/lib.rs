@@ -1,0 +1,2 @@
+//! Registers and descriptor formats of Intel I/OAT v3.
+#![no_std]
