@@ -87,6 +87,12 @@ pub(crate) fn fds(name: &str) -> usize {
         .count()
 }
 
+/// Sends this thread a signal.
+pub(crate) fn raise(signal: i32) {
+    // SAFETY: raise takes no memory.
+    unsafe { libc::raise(signal) };
+}
+
 /// Waits until the unmapped range is unused, as the server does before its reply.
 pub(crate) fn drained(table: &DmaTable, ticket: Unmapped) {
     let start = Instant::now();
