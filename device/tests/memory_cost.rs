@@ -1,5 +1,10 @@
 //! What a million DMA maps cost, and what the worker's path does: measured, printed (`--nocapture`), and for memory
 //! asserted. One test in a process of its own, because it reads the process's resident size.
+#![expect(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    reason = "test code may panic, and runs on 64-bit hosts"
+)]
 
 #[path = "memory_support/mod.rs"]
 mod support;

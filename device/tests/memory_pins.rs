@@ -1,4 +1,9 @@
 //! Pins: what an unmap may and may not do while a worker uses the range (R38, R39; statements 66 and 67).
+#![expect(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    reason = "test code may panic, and runs on 64-bit hosts"
+)]
 
 #[path = "memory_support/mod.rs"]
 mod support;

@@ -1,4 +1,5 @@
 //! What the memory tests need of the system: memfds, and what /proc says about this process.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 #![expect(unsafe_code, reason = "memfd_create, pipe and seals have no safe interface")]
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
