@@ -193,13 +193,15 @@ fn replace_at(address: usize) -> bool {
     true
 }
 
-/// Hands a foreign SIGBUS to the previous action: a fault happens again on return, a sent signal is sent again.
+/// Hands a foreign SIGBUS on: a fault happens again on return, under the previous action (the standard library's, which
+/// looks for stack overflows); a sent signal is sent again, under the default one.
 fn give_back(signal: libc::c_int, by_kernel: bool) {
     // SAFETY: sigaction and raise are async-signal-safe; the pointers are valid; an all-zero `sigaction` is the
     // default action.
     unsafe {
         let default: libc::sigaction = mem::zeroed();
-        libc::sigaction(signal, PREVIOUS.get().unwrap_or(&default), null_mut());
+        let next = PREVIOUS.get().filter(|_| by_kernel).unwrap_or(&default);
+        libc::sigaction(signal, next, null_mut());
         if !by_kernel {
             libc::raise(signal);
         }

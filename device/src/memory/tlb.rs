@@ -138,7 +138,6 @@ fn index(page: u64) -> usize {
 }
 
 #[inline]
-#[expect(clippy::cast_possible_truncation, reason = "masked to two bits")]
 fn access(tag: u64) -> Access {
     Access((tag & ACCESS_BITS) as u8)
 }

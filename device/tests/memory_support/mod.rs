@@ -1,4 +1,5 @@
 //! What the memory tests need of the system: memfds, and what /proc says about this process.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 #![expect(unsafe_code, reason = "memfd_create, pipe and seals have no safe interface")]
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
@@ -85,6 +86,12 @@ pub(crate) fn fds(name: &str) -> usize {
         .map(|entry| names(entry.unwrap()))
         .filter(|target| target.to_string_lossy().starts_with(&wanted))
         .count()
+}
+
+/// Sends this thread a signal.
+pub(crate) fn raise(signal: i32) {
+    // SAFETY: raise takes no memory.
+    unsafe { libc::raise(signal) };
 }
 
 /// Waits until the unmapped range is unused, as the server does before its reply.
