@@ -1,5 +1,10 @@
 //! A small real device behind the server, the server in a thread, and a raw client that can say anything.
 #![allow(dead_code, reason = "each test program uses its own part")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    reason = "a test stops at the first surprise"
+)]
 
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read, Write};
