@@ -1,7 +1,8 @@
 //! The look-aside buffer of stage 3: a channel's own memory of where pages are.
 //!
 //! Guests behind a virtual IOMMU scatter single pages, so it remembers pages, in sets of four, one cache line each.
-//! 16,384 pages in a row, or at any power-of-two distance, never push each other out.
+//! Pages in a row, or at any power-of-two distance, spread evenly over the sets. A page whose set is full goes to
+//! another, which a hash picks: so half of the buffer, 16,384 pages, stays in it however they lie.
 
 use std::cell::{Cell, OnceCell};
 
@@ -91,8 +92,8 @@ impl Tlb {
     pub(super) fn look_up(&self, iova: u64, len: u64, want: Want) -> Option<Range> {
         let page = iova & !(PAGE - 1);
         let tag = page | self.epoch << EPOCH_SHIFT;
-        let set = &self.sets.get()?[index(page)];
-        let way = set.0.iter().find(|way| (way.tag.get() ^ tag) & !(ACCESS_BITS | ENDS_BIT) == 0)?;
+        let sets = self.sets.get()?;
+        let way = sets[index(page)].find(tag).or_else(|| sets[other_index(page)].find(tag))?;
         let flags = way.tag.get();
         let ends = flags & ENDS_BIT != 0 || len <= PAGE - (iova - page);
         let range = Range { first: page, span: PAGE - 1, host: way.host.get(), access: access(flags) };
@@ -111,20 +112,29 @@ impl Tlb {
             return;
         }
         let sets = self.sets.get_or_init(|| (0..SETS).map(|_| Set::default()).collect());
-        let way = self.choose(&sets[index(page)], page);
+        let way = self.choose([&sets[index(page)], &sets[other_index(page)]], page);
         let ends = if last - page == PAGE - 1 { ENDS_BIT } else { 0 };
         way.tag.set(page | self.epoch << EPOCH_SHIFT | ends | u64::from(range.access.bits()));
         way.host.set(range.host + (page - range.first));
     }
 
     /// The way that the page has already, else one that is out of date, else the next in turn.
-    fn choose<'a>(&self, set: &'a Set, page: u64) -> &'a Way {
-        let same = set.0.iter().find(|way| way.tag.get() & !(PAGE - 1) == page && way.tag.get() != 0);
-        let stale = || set.0.iter().find(|way| (way.tag.get() & (PAGE - 1)) >> EPOCH_SHIFT != self.epoch);
-        same.or_else(stale).unwrap_or_else(|| {
-            self.victim.set((self.victim.get() + 1) % WAYS);
-            &set.0[self.victim.get()]
+    fn choose<'a>(&self, sets: [&'a Set; 2], page: u64) -> &'a Way {
+        let ways = || sets.into_iter().flat_map(|set| &set.0);
+        let is_same = |way: &&Way| way.tag.get() & !(PAGE - 1) == page && way.tag.get() != 0;
+        let is_stale = |way: &&Way| (way.tag.get() & (PAGE - 1)) >> EPOCH_SHIFT != self.epoch;
+        ways().find(is_same).or_else(|| ways().find(is_stale)).unwrap_or_else(|| {
+            self.victim.set((self.victim.get() + 1) % (2 * WAYS));
+            &sets[self.victim.get() / WAYS].0[self.victim.get() % WAYS]
         })
+    }
+}
+
+impl Set {
+    /// The way with this tag, whatever its flags.
+    #[inline]
+    fn find(&self, tag: u64) -> Option<&Way> {
+        self.0.iter().find(|way| (way.tag.get() ^ tag) & !(ACCESS_BITS | ENDS_BIT) == 0)
     }
 }
 
@@ -135,6 +145,14 @@ fn index(page: u64) -> usize {
     let number = page / PAGE;
     let folded = number ^ number >> SET_BITS ^ number >> (2 * SET_BITS) ^ number >> (3 * SET_BITS);
     folded as usize & (SETS - 1)
+}
+
+/// The set of a page that finds the first one full.
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "SET_BITS are left")]
+fn other_index(page: u64) -> usize {
+    // 2^64 divided by the golden ratio: the usual multiplier of multiplicative hashing.
+    ((page / PAGE).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (u64::BITS - SET_BITS)) as usize
 }
 
 #[inline]
