@@ -159,3 +159,89 @@ fn other_index(page: u64) -> usize {
 fn access(tag: u64) -> Access {
     Access((tag & ACCESS_BITS) as u8)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Access, EPOCH_LIMIT, MISSES_BEFORE_USE, PAGE, Range, Tlb, Want};
+
+    fn page_range(page: u64) -> Range {
+        Range::new(page * PAGE, page * PAGE + (PAGE - 1), 0x7000_0000_0000 + page * PAGE, Access::READ)
+    }
+
+    /// A buffer that has missed often enough to be in use.
+    fn used_tlb() -> Tlb {
+        let tlb = Tlb::new();
+        for _ in 0..MISSES_BEFORE_USE {
+            tlb.insert(0, &page_range(0));
+        }
+        tlb
+    }
+
+    /// How many of the pages are found after all were inserted.
+    fn kept(pages: &[u64]) -> usize {
+        let tlb = used_tlb();
+        for &page in pages {
+            tlb.insert(page * PAGE + 5, &page_range(page));
+        }
+        let found = |page: u64| {
+            tlb.look_up(page * PAGE + 8, 8, Want::Read)
+                .is_some_and(|range| range.host == page_range(page).host)
+        };
+        pages.iter().filter(|&&page| found(page)).count()
+    }
+
+    #[test]
+    fn pages_at_any_power_of_two_distance_are_all_kept() {
+        for shift in 0..=32 {
+            let pages: Vec<u64> = (0..16_384).map(|i| i << shift).collect();
+            assert_eq!(kept(&pages), 16_384, "distance of {} pages", 1_u64 << shift);
+        }
+    }
+
+    #[test]
+    fn pages_at_random_are_nearly_all_kept() {
+        let mut state = 1_u64;
+        let mut random = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            state >> 24
+        };
+        let mut pages: Vec<u64> = (0..16_384).map(|_| random()).collect();
+        pages.dedup();
+        let kept = kept(&pages);
+        assert!(kept * 100 >= pages.len() * 99, "{kept} of {}", pages.len());
+    }
+
+    #[test]
+    fn nothing_survives_a_flush_however_many_follow() {
+        let mut tlb = used_tlb();
+        tlb.insert(3 * PAGE, &page_range(3));
+        assert!(tlb.look_up(3 * PAGE, 8, Want::Read).is_some());
+
+        for flushes in 1..=2 * EPOCH_LIMIT {
+            tlb.flush();
+            assert!(tlb.look_up(3 * PAGE, 8, Want::Read).is_none(), "after {flushes} flushes");
+        }
+    }
+
+    #[test]
+    fn page_answers_for_more_than_itself_only_where_host_memory_ends() {
+        let tlb = used_tlb();
+        tlb.insert(PAGE, &Range::new(PAGE, 3 * PAGE - 1, 0x7000_0000_0000, Access::READ));
+        tlb.insert(8 * PAGE, &page_range(8));
+
+        assert!(tlb.look_up(PAGE, PAGE, Want::Read).is_some());
+        assert!(tlb.look_up(PAGE, PAGE + 1, Want::Read).is_none());
+        assert!(tlb.look_up(8 * PAGE, PAGE + 1, Want::Read).is_some());
+        assert!(tlb.look_up(8 * PAGE, 8, Want::Write).is_none());
+    }
+
+    #[test]
+    fn page_that_a_range_holds_only_in_part_is_not_kept() {
+        let tlb = used_tlb();
+        tlb.insert(PAGE, &Range::new(PAGE, PAGE + 0xdff, 0x7000_0000_0000, Access::READ));
+        tlb.insert(5 * PAGE + 0x200, &Range::new(5 * PAGE + 0x200, 6 * PAGE - 1, 0, Access::READ));
+
+        assert!(tlb.look_up(PAGE, 8, Want::Read).is_none());
+        assert!(tlb.look_up(5 * PAGE + 0x200, 8, Want::Read).is_none());
+    }
+}
