@@ -118,6 +118,9 @@ fn v51_the_client_can_trigger_vectors() {
     assert_eq!(eventfds.iter().map(count).collect::<Vec<_>>(), [1, 0, 0, 1]);
 }
 
+/// What is wrong; then flags, index, start, count, bytes after the structure, descriptors.
+type Malformed<'a> = (&'a str, u32, u32, u32, u32, usize, &'a [i32]);
+
 #[test]
 fn v52_malformed_set_irqs_is_refused() {
     let fixture = Fixture::start();
@@ -126,8 +129,7 @@ fn v52_malformed_set_irqs_is_refused() {
     let (two, none): (&[_], &[_]) = (&[event.as_raw_fd(); 2], &[]);
     let (n, b, e) = (flag::IRQ_DATA_NONE, flag::IRQ_DATA_BOOL, flag::IRQ_DATA_EVENTFD);
     let (mask, unmask, trigger) = (flag::IRQ_MASK, flag::IRQ_UNMASK, flag::IRQ_TRIGGER);
-    // What, flags, index, start, count, bytes after the structure, descriptors.
-    let cases: Vec<(&str, u32, u32, u32, u32, usize, &[i32])> = vec![
+    let cases: Vec<Malformed<'_>> = vec![
         ("fewer descriptors than vectors", e | trigger, 2, 0, 3, 0, two),
         ("more descriptors than vectors", e | trigger, 2, 0, 1, 0, two),
         ("descriptors with NONE", n | trigger, 2, 0, 2, 0, two),

@@ -1,13 +1,11 @@
 //! What a hostile client costs: descriptors, threads and memory, counted. One test at a time, because the process is counted.
-#![expect(
-    clippy::unwrap_used,
-    clippy::cast_possible_truncation,
-    reason = "a test stops at the first surprise"
-)]
+#![expect(clippy::cast_possible_truncation, reason = "test patterns are cut from counters")]
 
 mod server_support;
 
+use std::collections::BTreeSet;
 use std::os::fd::AsRawFd;
+use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -103,6 +101,34 @@ fn v48_v49_v50_eventfds_that_are_replaced_or_taken_back_are_closed() {
     assert_eq!(open_fds(), before + 1);
     assert_eq!(client.set_irqs(0x21, 0, 0, 0, &[]), 0);
     assert_eq!(open_fds(), before);
+}
+
+#[test]
+fn r20_received_descriptors_are_not_inherited_by_children() {
+    let _alone = alone();
+    let fixture = Fixture::start();
+    let event = eventfd();
+    let mut client = fixture.client();
+    let eventfds = || -> BTreeSet<PathBuf> {
+        let links = std::fs::read_dir("/proc/self/fd").unwrap().map(|entry| entry.unwrap().path());
+        links
+            .filter(|link| std::fs::read_link(link).is_ok_and(|to| to.ends_with("anon_inode:[eventfd]")))
+            .collect()
+    };
+    let before = eventfds();
+    assert_eq!(client.set_irqs(0x24, 2, 0, 1, &[&event]), 0);
+    let flags: Vec<i32> = eventfds()
+        .difference(&before)
+        .map(|link| {
+            let number = link.file_name().unwrap().to_str().unwrap();
+            let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{number}")).unwrap();
+            let flags = info.lines().find_map(|line| line.strip_prefix("flags:")).unwrap();
+            i32::from_str_radix(flags.trim(), 8).unwrap()
+        })
+        .collect();
+    assert_eq!(flags.len(), 1);
+    assert_eq!(flags[0] & libc::O_CLOEXEC, libc::O_CLOEXEC);
+    assert_eq!(flags[0] & libc::O_NONBLOCK, libc::O_NONBLOCK);
 }
 
 #[test]

@@ -175,28 +175,28 @@ fn v81_a_stale_socket_is_replaced_and_a_live_one_is_not() {
 
 #[test]
 fn v81_a_live_socket_with_a_full_queue_is_still_live() {
-    let fixture = Fixture::start();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("busy.sock");
-    let busy = UnixListener::bind(&path).unwrap();
-    // Nobody accepts; std's queue is bounded by the system. Fill it from a thread that the last connect may block.
+    // Its owner is frozen: nobody accepts.
+    let busy = Listener::bind(&path).unwrap();
+    let (connected, connections) = std::sync::mpsc::channel();
     let filler = {
         let path = path.clone();
         std::thread::spawn(move || {
-            let mut held = Vec::new();
+            // The queue holds 128; the one that finds it full waits, until `busy` is gone.
             while let Ok(stream) = UnixStream::connect(&path) {
-                held.push(stream);
-                if held.len() > 200 {
-                    break;
-                }
+                connected.send(stream).unwrap();
             }
         })
     };
-    std::thread::sleep(Duration::from_millis(50));
+    let mut held = Vec::new();
+    while let Ok(stream) = connections.recv_timeout(Duration::from_millis(200)) {
+        held.push(stream);
+    }
+    assert!(held.len() > 100, "{}", held.len());
     assert!(matches!(Listener::bind(&path), Err(ListenError::Live(_))));
     drop(busy);
     filler.join().unwrap();
-    fixture.assert_serves();
 }
 
 #[test]
