@@ -6,8 +6,8 @@ use ioat_spec::pci::{BAR0_SIZE, CONFIG_SIZE, MSIX_PBA_OFFSET};
 use ioat_stage::{Faults, Trace};
 
 use super::Engine;
-use crate::function::InterruptSink;
 use crate::memory::{Access, MapError, UnmapError};
+use crate::msix::InterruptSink;
 use crate::server::{
     Backend, DmaMap, DmaUnmap, Errno, FileAccess, Identity, IrqChange, IrqInfo, IrqTable, RegionInfo, irq, region,
 };
@@ -121,7 +121,9 @@ where
     }
 
     fn set_irq(&self, change: IrqChange) -> Result<(), Errno> {
-        self.irqs.apply(change)
+        self.irqs.apply(change)?;
+        self.engine.delivery_changed();
+        Ok(())
     }
 
     fn reset(&self) {
