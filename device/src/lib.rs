@@ -1,1 +1,3 @@
 //! Placeholder, replaced in the next commit.
+
+pub mod memory;
