@@ -16,9 +16,9 @@ use ioat_stage::{Bell, Faults, Pause, Task, Trace};
 
 pub use backend::{Served, identity};
 
+use crate::InterruptSink;
 use crate::function::{Effects, Function};
 use crate::memory::{DmaTable, Unmapped};
-use crate::msix::InterruptSink;
 use crate::profile::Profile;
 
 /// What an engine is made of.
