@@ -151,8 +151,7 @@ impl Function {
     /// The kernel's numbers of its message interrupts, in rising order.
     pub(crate) fn message_irqs(&self) -> Vec<u32> {
         let names = fs::read_dir(self.path.join("msi_irqs")).into_iter().flatten().flatten();
-        let mut irqs: Vec<u32> =
-            names.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+        let mut irqs: Vec<u32> = names.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
         irqs.sort_unstable();
         irqs
     }
