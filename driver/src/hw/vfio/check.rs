@@ -106,3 +106,6 @@ fn with_driver(host: &Host, member: String) -> String {
         None => member,
     }
 }
+
+#[cfg(test)]
+mod tests;
