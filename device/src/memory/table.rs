@@ -45,7 +45,7 @@ struct Map {
     last: u64,
     /// Host address of its first byte.
     host: u64,
-    /// [`FileMapping::index`], or [`NO_FILE`].
+    /// [`index`](super::file::FileMapping::index) of its file's mapping, or [`NO_FILE`].
     file: u32,
     access: Access,
 }
@@ -120,7 +120,7 @@ impl DmaTable {
             Some(backing) => files.acquire(backing, &self.poison_events)?,
             None => (NO_FILE, 0),
         };
-        files.bytes = files.bytes.saturating_add(size);
+        files.bytes += u128::from(size);
         self.write().insert(iova, Map { last, host, file, access });
         Ok(())
     }
@@ -155,7 +155,7 @@ impl DmaTable {
         drained
     }
 
-    /// A reader for one channel.
+    /// A reader for one channel. One at a time: it is the channel's own look-aside buffer.
     pub fn reader(self: &Arc<Self>) -> Reader {
         Reader::new(Arc::clone(self))
     }
@@ -165,7 +165,7 @@ impl DmaTable {
         let files = lock(&self.files);
         Stats {
             maps: self.read().len(),
-            bytes: files.bytes,
+            bytes: u64::try_from(files.bytes).unwrap_or(u64::MAX),
             files: files.used(),
             limbo: files.limbo(),
             truncations: self.poison_events(),
@@ -217,8 +217,7 @@ impl DmaTable {
     fn check_free(&self, first: u64, last: u64) -> Result<(), MapError> {
         let maps = self.read();
         if let Some((&iova, map)) = maps.range(..=last).next_back().filter(|(_, map)| map.last >= first) {
-            // Saturates only for a file-less map of all 2^64 bytes, which cannot be asked for.
-            return Err(MapError::Exists { iova, size: (map.last - iova).saturating_add(1) });
+            return Err(MapError::Exists { iova, size: map.size(iova) });
         }
         if maps.len() >= self.max_maps {
             return Err(MapError::TooManyMaps { limit: self.max_maps });
@@ -229,7 +228,7 @@ impl DmaTable {
     /// Refuses a range with an edge inside a map. `Ok(true)`: the range holds the whole table.
     fn check_uncut(&self, first: u64, last: u64) -> Result<bool, UnmapError> {
         let maps = self.read();
-        let cut = |iova: u64, map: &Map| UnmapError::Cuts { iova, size: map.last - iova + 1 };
+        let cut = |iova: u64, map: &Map| UnmapError::Cuts { iova, size: map.size(iova) };
         let before = maps.range(..first).next_back();
         if let Some((&iova, map)) = before.filter(|(_, map)| map.last >= first) {
             return Err(cut(iova, map));
@@ -272,7 +271,8 @@ impl DmaTable {
         self.finish(files, removal)
     }
 
-    /// Starts the generation that cannot reach the removed maps, and puts the mappings that were theirs alone in limbo.
+    /// Starts the generation that cannot reach the removed maps, and puts the mappings that were theirs alone in
+    /// limbo.
     fn finish(&self, files: &mut Files, removal: Removal) -> Unmapped {
         if removal.maps == 0 {
             return Unmapped { generation: 0, maps: 0, bytes: 0 };
@@ -282,11 +282,12 @@ impl DmaTable {
             files.release(file, maps, generation);
         }
         files.bytes = files.bytes.saturating_sub(removal.bytes);
+        let bytes = u64::try_from(removal.bytes).unwrap_or(u64::MAX);
         files.collect_limbo(&self.epoch);
         if removal.maps >= TRIM_AFTER {
             heap::trim();
         }
-        Unmapped { generation, maps: removal.maps, bytes: removal.bytes }
+        Unmapped { generation, maps: removal.maps, bytes }
     }
 
     fn read(&self) -> impl std::ops::Deref<Target = BTreeMap<u64, Map>> + '_ {
@@ -310,18 +311,25 @@ impl Unmapped {
     }
 }
 
+impl Map {
+    /// Its size in bytes, given its key. It was asked for as 64 bits, so it fits.
+    fn size(&self, iova: u64) -> u64 {
+        self.last - iova + 1
+    }
+}
+
 /// What a removal found, summed up.
 #[derive(Default)]
 struct Removal {
     maps: u64,
-    bytes: u64,
+    bytes: u128,
     per_file: BTreeMap<u32, u64>,
 }
 
 impl Removal {
     fn add(&mut self, iova: u64, map: &Map) {
         self.maps += 1;
-        self.bytes = self.bytes.saturating_add((map.last - iova).saturating_add(1));
+        self.bytes += u128::from(map.size(iova));
         if map.file != NO_FILE {
             *self.per_file.entry(map.file).or_default() += 1;
         }
