@@ -143,6 +143,8 @@ fn v80_stop_ends_the_server_from_wherever_it_is() {
 fn v80_stop_ends_the_server_under_a_flood() {
     let mut fixture = Fixture::start();
     let mut client = fixture.client();
+    // The client is faster than the device, so that the server never has to wait.
+    fixture.device.write_pause_us.store(1000, Ordering::Relaxed);
     let post =
         message(1, command::REGION_WRITE, flag::NO_REPLY, &write_body(SMALL_BAR, 0, &[1; 8])).repeat(1000);
     let flood =

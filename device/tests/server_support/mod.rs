@@ -11,7 +11,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -52,6 +52,8 @@ pub(crate) struct TestDevice {
     pub(crate) irqs: IrqTable,
     pub(crate) resets: AtomicU32,
     pub(crate) departures: AtomicU32,
+    /// How long each register write takes.
+    pub(crate) write_pause_us: AtomicU64,
 }
 
 impl TestDevice {
@@ -64,6 +66,7 @@ impl TestDevice {
             irqs: IrqTable::new(&identity),
             resets: AtomicU32::new(0),
             departures: AtomicU32::new(0),
+            write_pause_us: AtomicU64::new(0),
         }
     }
 
@@ -110,6 +113,10 @@ impl Backend for TestDevice {
 
     fn write(&self, region: u32, offset: u64, data: &[u8]) -> Result<(), Errno> {
         self.note(region, offset, data.len(), true);
+        match self.write_pause_us.load(Ordering::Relaxed) {
+            0 => {}
+            pause => std::thread::sleep(Duration::from_micros(pause)),
+        }
         let mut memory = self.regions[region as usize].lock().unwrap();
         let offset = offset as usize;
         memory[offset..offset + data.len()].copy_from_slice(data);
