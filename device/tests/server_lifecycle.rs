@@ -135,7 +135,9 @@ fn v80_stop_ends_the_server_from_wherever_it_is() {
         fixture.join().unwrap();
         assert!(start.elapsed() < Duration::from_secs(1));
         assert!(!fixture.path.exists());
-        assert_eq!(departures(&fixture), u32::from(client.is_some()));
+        // Who was served is cleaned up after.
+        assert_eq!(departures(&fixture), fixture.device.identities.load(Ordering::SeqCst));
+        drop(client);
     }
 }
 
@@ -143,6 +145,8 @@ fn v80_stop_ends_the_server_from_wherever_it_is() {
 fn v80_stop_ends_the_server_under_a_flood() {
     let mut fixture = Fixture::start();
     let mut client = fixture.client();
+    // The client is faster than the device, so that the server never has to wait.
+    fixture.device.write_pause_us.store(1000, Ordering::Relaxed);
     let post =
         message(1, command::REGION_WRITE, flag::NO_REPLY, &write_body(SMALL_BAR, 0, &[1; 8])).repeat(1000);
     let flood =
@@ -316,4 +320,15 @@ fn an_error_that_ends_a_session_frees_the_server_for_the_next() {
         client.assert_closed();
         fixture.assert_serves();
     }
+}
+
+#[test]
+fn r51_a_device_that_panics_takes_the_server_down_and_hangs_nobody() {
+    let mut fixture = Fixture::start();
+    let mut client = fixture.client();
+    fixture.device.broken_width.store(3, Ordering::Relaxed);
+    client.send(&message(1, command::REGION_READ, 0, &access_body(SMALL_BAR, 0, 3)), &[]);
+    client.assert_closed();
+    assert!(fixture.outcome().is_err());
+    assert!(!fixture.path.exists());
 }
