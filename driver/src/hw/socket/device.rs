@@ -8,7 +8,7 @@ use vm_memory::MmapRegion;
 
 use super::Options;
 use super::client::{ACCESS, Client};
-use super::connection::Failed;
+use super::failure::Failed;
 use super::wire::{DEVICE_IS_PCI, IRQ_MSIX, REGION_BAR0, REGION_CONFIG};
 use crate::hw::memory::Mapper;
 use crate::hw::pci;
