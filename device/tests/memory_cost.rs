@@ -1,5 +1,10 @@
 //! What a million DMA maps cost, and what the worker's path does: measured, printed (`--nocapture`), and for memory
 //! asserted. One test in a process of its own, because it reads the process's resident size.
+#![expect(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    reason = "test code may panic, and runs on 64-bit hosts"
+)]
 
 #[path = "memory_support/mod.rs"]
 mod support;
@@ -10,7 +15,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use support::{PAGE, memfd, named_memfd, reopen, vmas};
-use vfio_user_ioat::memory::{Access, DmaTable, GuestMemory, Lane, Pin, Reader, Want};
+use vfio_user_ioat::memory::{Access, DmaTable, GuestMemory, Lane, Pin, Reader, Want, access};
 
 const RW: Access = Access::READ_WRITE;
 const MAPS: u64 = 1_000_000;
@@ -88,13 +93,15 @@ fn print_worker_path() {
     let pin = slot.take().unwrap().pin();
     let hit = per_call(10_000_000, |i| resolve(&pin, (1 << 40) + i % 100_000 * 64));
     println!("resolve in the lane's last range: {hit:.2} ns");
+    let whole = per_call(10_000_000, |i| descriptor(&pin, (1 << 40) + i % 256 * 64));
+    println!("descriptor of 64 B (three resolves, fetch, copy): {whole:.2} ns");
     drop(pin);
 
-    for (name, distance) in [("in a row", 1), ("every 8th", 8), ("scattered over 2^40", 0)] {
+    for (name, distance) in [("in a row", 1), ("every 8th", 8), ("at random in 2^48", 0)] {
         let table = DmaTable::new();
         let pages: Vec<u64> = (0..16_384)
             .map(|i: u64| match distance {
-                0 => i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 36,
+                0 => scrambled(i) >> 28,
                 stride => i * stride,
             })
             .collect();
@@ -115,6 +122,16 @@ fn resolve(pin: &Pin, iova: u64) {
     black_box(pin.resolve(Lane::Source, black_box(iova), 64, Want::Read).unwrap());
 }
 
+/// What the stages do to memory for one 64-byte copy.
+fn descriptor(pin: &Pin, iova: u64) {
+    let fetched = pin.resolve(Lane::Descriptor, iova, 64, Want::Read).unwrap();
+    let words = access::load_descriptor(&fetched).unwrap();
+    let (from, to) = (iova + 0x10_0000 + words[2], iova + 0x20_0000 + words[3]);
+    let source = pin.resolve(Lane::Source, from, 64, Want::Read).unwrap();
+    let destination = pin.resolve(Lane::Destination, to, 64, Want::Write).unwrap();
+    access::copy(&source, &destination);
+}
+
 fn resolve_all(reader: Reader, pages: &[u64]) -> f64 {
     let pin = reader.pin();
     per_call(pages.len() as u64, |i| resolve(&pin, pages[i as usize] * 2 * PAGE))
@@ -126,6 +143,14 @@ fn per_call(calls: u64, mut call: impl FnMut(u64)) -> f64 {
         call(i);
     }
     start.elapsed().max(Duration::from_nanos(1)).as_nanos() as f64 / calls as f64
+}
+
+/// A bijection of 64-bit numbers without a pattern (splitmix64's finaliser).
+fn scrambled(number: u64) -> u64 {
+    let mut z = number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
 }
 
 /// The numbers below `MAPS`, in an order that depends on the seed alone.

@@ -97,6 +97,34 @@ fn truncation_under_a_running_copy_is_survived() {
     assert!(table.stats().truncations >= 1);
 }
 
+/// A hugetlb file maps whole, by 4 KiB-aligned parts, whether or not the machine has huge pages left; where it has
+/// none, the touch raises SIGBUS, and the repair must cover whole huge pages.
+#[test]
+fn c_70_hugetlb_file_serves_small_maps_or_poisons() {
+    const HUGE: u64 = 2 * 1024 * 1024;
+    let has_pages = support::free_huge_pages() >= 2;
+    let table = DmaTable::new();
+    let file = support::huge_memfd(2 * HUGE);
+    table.map(0x10_0000, 0xc_3000, RW, Some((reopen(&file), 0x1000))).unwrap();
+    table.map(0x80_0000, PAGE, RW, Some((reopen(&file), HUGE + 0x5000))).unwrap();
+    let pin = table.reader().pin();
+
+    let slice = pin.resolve(Lane::Destination, 0x80_0008, 8, Want::Write).unwrap();
+    access::store_u64(&slice, 77).unwrap();
+
+    assert_eq!(pin.poisoned(), !has_pages, "{} free huge pages", support::free_huge_pages());
+    assert_eq!(access::load_u64(&slice).unwrap(), 77);
+    let pin = pin.unpin().pin();
+    let next = pin.resolve(Lane::Source, 0x10_0000, 8, Want::Read).map(|_| ());
+    let expected = if has_pages { Ok(()) } else { Err(Denied::Truncated { iova: 0x10_0000 }) };
+    assert_eq!(next, expected);
+    assert_eq!(vmas("huge"), 1);
+    drop(pin);
+    let ticket = table.unmap_all();
+    assert!(table.is_drained(&ticket));
+    assert_eq!((table.stats().limbo, vmas("huge")), (0, 0));
+}
+
 /// Runs itself again as a process that takes a SIGBUS that is not ours, and must die of it.
 #[test]
 fn foreign_sigbus_still_kills() {

@@ -19,6 +19,7 @@ mod error;
 mod table;
 
 mod file;
+mod files;
 mod heap;
 mod sigbus;
 

@@ -8,7 +8,8 @@ use std::sync::atomic::AtomicU64 as StdAtomicU64;
 use std::sync::{Arc, PoisonError};
 
 use super::epoch::Epoch;
-use super::file::{Backing, FileId, FileMapping};
+use super::file::Backing;
+use super::files::Files;
 use super::reader::Reader;
 use super::sync::{Mutex, Ordering, RwLock, lock};
 use super::tlb::Range;
@@ -16,8 +17,6 @@ use super::{Access, Denied, MapError, UnmapError, Want, heap, sigbus};
 
 /// Maps that a table holds at most (R37): 16 GiB in 4 KiB pages.
 const MAX_MAPS: usize = 1 << 22;
-/// File mappings that a table keeps at most; each has one descriptor open.
-const MAX_FILES: usize = 256;
 /// Maps that an unmap removes before it lets readers look something up.
 const REMOVE_BATCH: usize = 1024;
 /// Maps after whose removal the allocator is asked to give memory back: about 1 MiB of them.
@@ -52,19 +51,6 @@ struct Map {
 }
 
 const _: () = assert!(mem::size_of::<Map>() == 24);
-
-/// The file mappings and who uses them.
-#[derive(Debug, Default)]
-struct Files {
-    /// The mapping that new maps of a file use.
-    current: BTreeMap<FileId, u32>,
-    /// Mappings that maps name, with how many do.
-    used: BTreeMap<u32, (FileMapping, u64)>,
-    /// Mappings that no map names, each with the first generation that cannot reach it.
-    limbo: Vec<(u64, FileMapping)>,
-    /// Bytes that the maps cover.
-    bytes: u64,
-}
 
 /// What an unmap did; the ticket for [`DmaTable::is_drained`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -180,8 +166,8 @@ impl DmaTable {
         Stats {
             maps: self.read().len(),
             bytes: files.bytes,
-            files: files.used.len(),
-            limbo: files.limbo.len(),
+            files: files.used(),
+            limbo: files.limbo(),
             truncations: self.poison_events(),
         }
     }
@@ -312,6 +298,18 @@ impl DmaTable {
     }
 }
 
+impl Unmapped {
+    /// How many maps it removed.
+    pub fn maps(&self) -> u64 {
+        self.maps
+    }
+
+    /// How many bytes they covered; saturates.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+}
+
 /// What a removal found, summed up.
 #[derive(Default)]
 struct Removal {
@@ -327,70 +325,5 @@ impl Removal {
         if map.file != NO_FILE {
             *self.per_file.entry(map.file).or_default() += 1;
         }
-    }
-}
-
-impl Files {
-    /// The mapping for one more map, made if no present one serves: its number, and the map's host address.
-    fn acquire(
-        &mut self,
-        backing: Backing,
-        poison_events: &Arc<StdAtomicU64>,
-    ) -> Result<(u32, u64), MapError> {
-        let (id, offset) = (backing.id, backing.offset);
-        if let Some((mapping, maps)) = self.current.get(&id).and_then(|index| self.used.get_mut(index)) {
-            if mapping.serves(&backing) {
-                *maps += 1;
-                return Ok((mapping.index(), mapping.host(offset)));
-            }
-        }
-        if self.used.len() + self.limbo.len() >= MAX_FILES {
-            return Err(MapError::TooManyFiles { limit: MAX_FILES });
-        }
-        let mapping = FileMapping::new(backing, poison_events)?;
-        let (index, host) = (mapping.index(), mapping.host(offset));
-        self.current.insert(id, index);
-        self.used.insert(index, (mapping, 1));
-        Ok((index, host))
-    }
-
-    /// Takes back `maps` uses of a mapping; without any left, it can be dropped once no pin from before
-    /// `generation` is alive.
-    fn release(&mut self, index: u32, maps: u64, generation: u64) {
-        let Some((_, left)) = self.used.get_mut(&index) else {
-            return;
-        };
-        *left = left.saturating_sub(maps);
-        if *left > 0 {
-            return;
-        }
-        if let Some((mapping, _)) = self.used.remove(&index) {
-            if self.current.get(&mapping.id()) == Some(&index) {
-                self.current.remove(&mapping.id());
-            }
-            self.limbo.push((generation, mapping));
-        }
-    }
-
-    /// Drops what no pin can reach. It must ask for the oldest pin itself, after the mappings went to limbo: an answer
-    /// from before would miss a pin that came in between.
-    fn collect_limbo(&mut self, epoch: &Epoch) {
-        if self.limbo.is_empty() {
-            return;
-        }
-        let oldest = epoch.oldest();
-        self.limbo.retain(|(generation, _)| *generation > oldest);
-    }
-}
-
-impl Unmapped {
-    /// How many maps it removed.
-    pub fn maps(&self) -> u64 {
-        self.maps
-    }
-
-    /// How many bytes they covered; saturates.
-    pub fn bytes(&self) -> u64 {
-        self.bytes
     }
 }
