@@ -6,7 +6,7 @@ use ioat_spec::{ChanErr, ChanSts, ChannelState};
 use ioat_stage::{Faults, Mark, Point, Stage, Trace, Verdict};
 
 use crate::copy::Copied;
-use crate::fetch::Fetched;
+use crate::fetch::Slot;
 use crate::memory::{GuestMemory, Lane, Want, access};
 use crate::path::{Path, error};
 use crate::signals::Signals;
@@ -63,14 +63,14 @@ pub(crate) enum Notice {
 /// Reserves the completion of a descriptor: one permit, one use.
 #[inline]
 pub(crate) fn reserve<M: GuestMemory, F: Faults, T: Trace>(
-    fetched: &Fetched,
+    slot: &Slot,
     path: &mut Path<'_, M, F, T>,
 ) -> Permit {
     // Never at address 0, which nobody has set (3.7).
-    if !fetched.descriptor.control().cmpl_wr() || path.terms.chan_cmp == 0 {
+    if !slot.control.cmpl_wr() || path.terms.chan_cmp == 0 {
         return Permit::Silent;
     }
-    match path.ask(Point::Complete, fetched.sequence, fetched.address, size_of::<u64>() as u64) {
+    match path.ask(Point::Complete, slot.sequence, slot.address, size_of::<u64>() as u64) {
         Verdict::Drop => Permit::Drop,
         Verdict::Early => Permit::Early,
         Verdict::Misaddress { delta } => Permit::Misaddress(delta),
@@ -87,26 +87,26 @@ pub(crate) fn retire<M: GuestMemory, F: Faults, T: Trace>(
     signals: &Signals,
     path: &Path<'_, M, F, T>,
 ) -> Result<Retired, Refused> {
-    let fetched = copied.fetched;
-    match report(&fetched, permit, done, signals, path) {
-        Ok(()) => Ok(retired(&fetched)),
+    let slot = copied.slot;
+    match report(&slot, permit, done, signals, path) {
+        Ok(()) => Ok(retired(&slot)),
         // Masked: counts as done, without its word (5.1).
-        Err(chanerr) if chanerr.without(path.terms.chan_err_msk).is_empty() => Ok(retired(&fetched)),
-        Err(chanerr) => Err(Refused { fetched, chanerr }),
+        Err(chanerr) if chanerr.without(path.terms.chan_err_msk).is_empty() => Ok(retired(&slot)),
+        Err(chanerr) => Err(Refused { slot, chanerr }),
     }
 }
 
 /// The fault `early`: the word, and all that follows it, before the data.
 #[cold]
 pub(crate) fn retire_early<M: GuestMemory, F: Faults, T: Trace>(
-    fetched: &Fetched,
+    slot: &Slot,
     done: u16,
     signals: &Signals,
     path: &Path<'_, M, F, T>,
 ) -> Result<Retired, Refused> {
-    match report(fetched, Permit::Early, done, signals, path) {
-        Ok(()) => Ok(retired(fetched)),
-        Err(chanerr) => Err(Refused { fetched: *fetched, chanerr }),
+    match report(slot, Permit::Early, done, signals, path) {
+        Ok(()) => Ok(retired(slot)),
+        Err(chanerr) => Err(Refused { slot: *slot, chanerr }),
     }
 }
 
@@ -136,7 +136,7 @@ pub(crate) fn halted(completed: u64, sequence: u64) -> Retired {
 
 #[inline]
 fn report<M: GuestMemory, F: Faults, T: Trace>(
-    fetched: &Fetched,
+    slot: &Slot,
     permit: Permit,
     done: u16,
     signals: &Signals,
@@ -148,7 +148,7 @@ fn report<M: GuestMemory, F: Faults, T: Trace>(
     // Idle only if nothing is left at this moment: DMACOUNT may have grown since the run began.
     let exhausted = done.wrapping_add(1) == signals.look().count();
     let state = if exhausted { ChannelState::Idle } else { ChannelState::Active };
-    store(fetched.address, state, permit, fetched.sequence, path)
+    store(slot.address, state, permit, slot.sequence, path)
 }
 
 /// Stores the word, in one piece, after everything that this run wrote before.
@@ -191,14 +191,13 @@ fn store_word<M: GuestMemory, F: Faults, T: Trace>(
 }
 
 #[inline]
-fn retired(fetched: &Fetched) -> Retired {
-    let descriptor = &fetched.descriptor;
-    let notice = if descriptor.control().int_en() { Notice::Descriptor } else { Notice::Quiet };
+fn retired(slot: &Slot) -> Retired {
+    let notice = if slot.control.int_en() { Notice::Descriptor } else { Notice::Quiet };
     Retired {
-        completed: fetched.address,
-        sequence: fetched.sequence,
+        completed: slot.address,
+        sequence: slot.sequence,
         notice,
-        next: descriptor.next,
-        len: descriptor.size.into(),
+        next: slot.next,
+        len: slot.size.into(),
     }
 }

@@ -4,7 +4,7 @@ use ioat_spec::ChanErr;
 use ioat_stage::{Faults, Mark, Point, Stage, Trace, Verdict};
 use vm_memory::Bytes;
 
-use crate::fetch::Fetched;
+use crate::fetch::Slot;
 use crate::memory::{GuestMemory, Lane, Want, access};
 use crate::path::{Path, error};
 use crate::signals::{Signal, Signals};
@@ -14,7 +14,7 @@ use crate::translate::{Kind, Operation, Planned, Ranges, Refused, ranges};
 #[derive(Clone, Copy, Debug)]
 #[must_use]
 pub(crate) struct Copied {
-    pub(crate) fetched: Fetched,
+    pub(crate) slot: Slot,
 }
 
 /// Why a descriptor is not done.
@@ -35,13 +35,13 @@ pub(crate) fn run<'m, M: GuestMemory, F: Faults, T: Trace>(
     path: &mut Path<'m, M, F, T>,
 ) -> Result<Copied, Unfinished> {
     let Planned { mut operation, ranges: mut piece } = planned;
-    let fetched = operation.fetched;
-    let size = u64::from(fetched.descriptor.size);
+    let Operation { slot, destination, .. } = operation;
+    let size = u64::from(slot.size);
     // The verdict on a descriptor is asked once, also if it is carried out in several steps.
     if operation.at == 0 {
-        match path.ask(Point::Copy, fetched.sequence, fetched.descriptor.destination, size) {
+        match path.ask(Point::Copy, slot.sequence, destination, size) {
             Verdict::Halt { chanerr } => {
-                return Err(refuse(fetched, ChanErr::from_bits(chanerr), Mark::Faulted, path));
+                return Err(refuse(&operation, ChanErr::from_bits(chanerr), Mark::Faulted, path));
             }
             Verdict::Corrupt { offset, mask } => operation.corrupt = Some((offset, mask)),
             _ => {}
@@ -60,26 +60,26 @@ pub(crate) fn run<'m, M: GuestMemory, F: Faults, T: Trace>(
         }
         piece = match ranges(&operation, path.memory) {
             Ok(piece) => piece,
-            Err(chanerr) => return Err(refuse(fetched, chanerr, error(chanerr), path)),
+            Err(chanerr) => return Err(refuse(&operation, chanerr, error(chanerr), path)),
         };
     }
     if path.memory.poisoned() {
         // A file behind some map shrank under the device: what was read or written here is not the guest's data.
         let chanerr = ChanErr::DMA_INTEGRITY;
-        return Err(refuse(fetched, chanerr, error(chanerr), path));
+        return Err(refuse(&operation, chanerr, error(chanerr), path));
     }
     let mark = match operation.corrupt {
         Some((offset, mask)) => corrupt(&operation, offset, mask, path.memory),
         None => Mark::Ok,
     };
-    path.event(Stage::Copy, fetched.sequence, fetched.descriptor.destination, size, mark);
-    Ok(Copied { fetched })
+    path.event(Stage::Copy, slot.sequence, destination, size, mark);
+    Ok(Copied { slot })
 }
 
 /// Device model 5.1: an error whose every bit is masked counts as done; any other leaves what remains of it.
 pub(crate) fn forgive(refused: Refused, mask: ChanErr) -> Result<Copied, ChanErr> {
     let unmasked = refused.chanerr.without(mask);
-    if unmasked.is_empty() { Ok(Copied { fetched: refused.fetched }) } else { Err(unmasked) }
+    if unmasked.is_empty() { Ok(Copied { slot: refused.slot }) } else { Err(unmasked) }
 }
 
 /// Moves one piece; returns its length.
@@ -91,7 +91,7 @@ fn move_piece(piece: &Ranges<'_>, operation: &Operation) -> u64 {
             source.len().min(destination.len())
         }
         Ranges::Fill { destination } => {
-            access::fill(destination, operation.fetched.descriptor.source.to_le_bytes(), operation.at);
+            access::fill(destination, operation.source.to_le_bytes(), operation.at);
             destination.len()
         }
         Ranges::Nothing => 0,
@@ -102,11 +102,10 @@ fn move_piece(piece: &Ranges<'_>, operation: &Operation) -> u64 {
 /// The fault: flips bits of one byte of the output.
 #[cold]
 fn corrupt<M: GuestMemory>(operation: &Operation, offset: u64, mask: u8, memory: &M) -> Mark {
-    let descriptor = &operation.fetched.descriptor;
     if operation.kind == Kind::Null {
         return Mark::Ok;
     }
-    let address = descriptor.destination + offset % u64::from(descriptor.size);
+    let address = operation.destination + offset % u64::from(operation.slot.size);
     let Ok(byte) = memory.resolve(Lane::Destination, address, 1, Want::Write) else { return Mark::Ok };
     match byte.read_obj::<u8>(0).and_then(|value| byte.write_obj(value ^ mask, 0)) {
         Ok(()) => Mark::Faulted,
@@ -116,12 +115,12 @@ fn corrupt<M: GuestMemory>(operation: &Operation, offset: u64, mask: u8, memory:
 
 #[cold]
 fn refuse<M: GuestMemory, F: Faults, T: Trace>(
-    fetched: Fetched,
+    operation: &Operation,
     chanerr: ChanErr,
     mark: Mark,
     path: &Path<'_, M, F, T>,
 ) -> Unfinished {
-    let descriptor = &fetched.descriptor;
-    path.event(Stage::Copy, fetched.sequence, descriptor.destination, descriptor.size.into(), mark);
-    Unfinished::Refused(Refused { fetched, chanerr })
+    let Operation { slot, destination, .. } = *operation;
+    path.event(Stage::Copy, slot.sequence, destination, slot.size.into(), mark);
+    Unfinished::Refused(Refused { slot, chanerr })
 }

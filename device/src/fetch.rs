@@ -1,7 +1,7 @@
 //! Stage 2 of 9: fetch. One descriptor becomes an owned copy: the guest may rewrite its own at any time.
 
 use ioat_spec::descriptor::DESCRIPTOR_SIZE;
-use ioat_spec::{ChanErr, Descriptor};
+use ioat_spec::{ChanErr, Control, Descriptor};
 use ioat_stage::{Faults, Mark, Point, Stage, Trace, Verdict};
 use zerocopy::{FromZeros, IntoBytes};
 
@@ -22,6 +22,18 @@ pub(crate) struct Position {
     pub(crate) sequence: u64,
 }
 
+/// Which slot of the ring it is, and what of it matters after its data.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Slot {
+    pub(crate) address: u64,
+    pub(crate) sequence: u64,
+    /// Where the chain goes on.
+    pub(crate) next: u64,
+    pub(crate) control: Control,
+    /// Bytes that it moves.
+    pub(crate) size: u32,
+}
+
 /// A descriptor as it was in one instant.
 #[derive(Clone, Copy, Debug)]
 #[must_use]
@@ -29,6 +41,16 @@ pub(crate) struct Fetched {
     pub(crate) descriptor: Descriptor,
     pub(crate) address: u64,
     pub(crate) sequence: u64,
+}
+
+impl Fetched {
+    /// The slot.
+    #[inline]
+    pub(crate) fn slot(&self) -> Slot {
+        let Self { descriptor, address, sequence } = *self;
+        let Descriptor { next, size, .. } = descriptor;
+        Slot { address, sequence, next, control: descriptor.control(), size }
+    }
 }
 
 /// Loads the descriptor at `position`.

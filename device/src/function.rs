@@ -46,6 +46,7 @@ pub struct Effects {
 
 /// What a channel has to do.
 #[must_use]
+#[expect(clippy::large_enum_variant, reason = "a box would be an allocation for every step")]
 pub enum Begin<M, F, T> {
     /// Nothing, or a run is in flight.
     Nothing(M),

@@ -11,7 +11,7 @@ use ioat_stage::{Faults, Trace};
 use crate::channel::{Chain, Owed};
 use crate::complete::{self, Notice, Permit, Retired};
 use crate::copy::{self, Unfinished};
-use crate::fetch::{self, Fetched};
+use crate::fetch;
 use crate::memory::GuestMemory;
 use crate::path::{Path, Terms};
 use crate::signals::{Signal, Signals};
@@ -140,7 +140,7 @@ fn execute<M: GuestMemory, F: Faults, T: Trace>(
         Ok(planned) => planned,
         Err(refused) => return refuse(refused, None, chain.done, signals, path),
     };
-    let permit = complete::reserve(&fetched, path);
+    let permit = complete::reserve(&planned.operation.slot, path);
     if permit == Permit::Early {
         return complete_early(planned.operation, chain.done, signals, path);
     }
@@ -186,8 +186,7 @@ fn complete_early<M: GuestMemory, F: Faults, T: Trace>(
     signals: &Signals,
     path: &mut Path<'_, M, F, T>,
 ) -> Step {
-    let fetched: &Fetched = &operation.fetched;
-    match complete::retire_early(fetched, done, signals, path) {
+    match complete::retire_early(&operation.slot, done, signals, path) {
         Ok(retired) => Step::Owes(Owed { operation, permit: Permit::Early }, Some(retired)),
         Err(refused) => Step::Failed(refused.chanerr),
     }
@@ -220,7 +219,7 @@ fn refuse<M: GuestMemory, F: Faults, T: Trace>(
     match copy::forgive(refused, path.terms.chan_err_msk) {
         Err(chanerr) => Step::Failed(chanerr),
         Ok(copied) => {
-            let permit = permit.unwrap_or_else(|| complete::reserve(&copied.fetched, path));
+            let permit = permit.unwrap_or_else(|| complete::reserve(&copied.slot, path));
             settle(complete::retire(copied, permit.unless_stored(), done, signals, path))
         }
     }

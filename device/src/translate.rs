@@ -6,7 +6,7 @@
 use ioat_spec::{ChanErr, Opcode};
 use ioat_stage::{Faults, Mark, Point, Stage, Trace, Verdict};
 
-use crate::fetch::Fetched;
+use crate::fetch::{Fetched, Slot};
 use crate::memory::{GuestMemory, Lane, VolatileSlice, Want};
 use crate::path::{Path, Terms, error};
 
@@ -25,8 +25,11 @@ pub(crate) enum Kind {
 #[derive(Clone, Copy, Debug)]
 #[must_use]
 pub(crate) struct Operation {
-    pub(crate) fetched: Fetched,
+    pub(crate) slot: Slot,
     pub(crate) kind: Kind,
+    /// The source's address; a fill's pattern.
+    pub(crate) source: u64,
+    pub(crate) destination: u64,
     /// Bytes done.
     pub(crate) at: u64,
     /// Stage 4's verdict, if it was to corrupt a byte: offset and mask.
@@ -50,7 +53,7 @@ pub(crate) enum Ranges<'m> {
 /// A descriptor that a stage did not accept or could not finish, and why.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Refused {
-    pub(crate) fetched: Fetched,
+    pub(crate) slot: Slot,
     pub(crate) chanerr: ChanErr,
 }
 
@@ -65,7 +68,9 @@ pub(crate) fn plan<'m, M: GuestMemory, F: Faults, T: Trace>(
     let planned = match verdict {
         Verdict::Halt { chanerr } => Err(ChanErr::from_bits(chanerr)),
         _ => check(&fetched, path.terms).and_then(|kind| {
-            let operation = Operation { fetched, kind, at: 0, corrupt: None };
+            let source = fetched.descriptor.source;
+            let slot = fetched.slot();
+            let operation = Operation { slot, kind, source, destination, at: 0, corrupt: None };
             ranges(&operation, path.memory).map(|ranges| Planned { operation, ranges })
         }),
     };
@@ -75,7 +80,7 @@ pub(crate) fn plan<'m, M: GuestMemory, F: Faults, T: Trace>(
         Err(chanerr) => error(*chanerr),
     };
     path.event(Stage::Translate, fetched.sequence, destination, len, mark);
-    planned.map_err(|chanerr| Refused { fetched, chanerr })
+    planned.map_err(|chanerr| Refused { slot: fetched.slot(), chanerr })
 }
 
 /// Finds the host memory of an operation that has waited. It was checked, asked about and traced before.
@@ -85,7 +90,7 @@ pub(crate) fn resume<'m, M: GuestMemory, F: Faults, T: Trace>(
 ) -> Result<Planned<'m>, Refused> {
     match ranges(&operation, path.memory) {
         Ok(ranges) => Ok(Planned { operation, ranges }),
-        Err(chanerr) => Err(Refused { fetched: operation.fetched, chanerr }),
+        Err(chanerr) => Err(Refused { slot: operation.slot, chanerr }),
     }
 }
 
@@ -95,19 +100,18 @@ pub(crate) fn ranges<'m, M: GuestMemory>(
     operation: &Operation,
     memory: &'m M,
 ) -> Result<Ranges<'m>, ChanErr> {
-    let descriptor = &operation.fetched.descriptor;
     let at = operation.at;
-    let len = (u64::from(descriptor.size) - at).min(PIECE_BYTES);
+    let len = (u64::from(operation.slot.size) - at).min(PIECE_BYTES);
     // `check` has proven that these sums do not wrap.
     let destination = || {
         memory
-            .resolve(Lane::Destination, descriptor.destination + at, len, Want::Write)
+            .resolve(Lane::Destination, operation.destination + at, len, Want::Write)
             .map_err(|_| ChanErr::DESTINATION_ADDRESS)
     };
     Ok(match operation.kind {
         Kind::Copy => Ranges::Copy {
             source: memory
-                .resolve(Lane::Source, descriptor.source + at, len, Want::Read)
+                .resolve(Lane::Source, operation.source + at, len, Want::Read)
                 .map_err(|_| ChanErr::SOURCE_ADDRESS)?,
             destination: destination()?,
         },
