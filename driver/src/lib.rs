@@ -6,3 +6,7 @@
 pub mod hw;
 
 pub mod irql;
+
+pub mod ndis;
+
+pub mod contract;
