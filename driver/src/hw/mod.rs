@@ -11,6 +11,20 @@ use ioat_stage::Pause;
 
 mod buffer;
 
+pub mod memory;
+
+pub mod iova;
+
+pub mod socket;
+
+mod vectors;
+
+mod patience;
+
+mod pci;
+
+mod fd;
+
 pub use buffer::{DmaBuffer, Unmap};
 
 /// Which register space an access goes to.
@@ -93,7 +107,8 @@ pub trait Registers: Send + Sync {
     /// [`HwError::Access`] or [`HwError::Gone`].
     fn write(&self, space: Space, offset: u64, data: &[u8]) -> Result<(), HwError>;
 
-    /// Resets the whole function (VFIO_DEVICE_RESET). DMA mappings stay.
+    /// Resets the whole function (VFIO_DEVICE_RESET). DMA mappings and enabled vectors stay, and so does bus
+    /// mastering.
     ///
     /// # Errors
     /// [`HwError::Reset`] or [`HwError::Gone`].
