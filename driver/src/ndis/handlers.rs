@@ -71,6 +71,26 @@ impl Queued {
     }
 }
 
+/// Processors of one group: 64 bits, bit `n` for processor `n` of the group.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[doc(alias = "GROUP_AFFINITY")]
+pub struct GroupAffinity {
+    /// The processors.
+    pub mask: u64,
+    /// The group.
+    pub group: u16,
+}
+
+/// What `NdisMQueueDpcEx` did; as [`Queued`], inside the group that was asked for.
+#[must_use]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct QueuedEx {
+    /// What was asked for.
+    pub requested: GroupAffinity,
+    /// What this call queued, in the same group.
+    pub scheduled: u64,
+}
+
 /// NDIS_RECEIVE_THROTTLE_PARAMETERS. Here for the signature's sake: a provider has no receives (contract 2.10).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[doc(alias = "NDIS_RECEIVE_THROTTLE_PARAMETERS")]
