@@ -10,3 +10,5 @@ pub mod irql;
 pub mod ndis;
 
 pub mod contract;
+
+pub mod ioat;
