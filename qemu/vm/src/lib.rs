@@ -22,6 +22,10 @@ pub mod outcome;
 
 pub mod error;
 
+pub mod setup;
+
+pub mod apt;
+
 pub mod cache;
 
 pub mod qemu;
