@@ -1,5 +1,6 @@
 //! Invariant 6: NdisMQueueDpc is callable at any level, so it allocates nothing.
 #![expect(unsafe_code, reason = "a global allocator that counts is an unsafe trait")]
+#![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;

@@ -24,6 +24,8 @@ pub(crate) fn passive() -> AtPassive {
     AtPassive::claim().unwrap()
 }
 
+type RouteHook = Box<dyn Fn(&Script, u32) + Send>;
+
 /// Vectors that fire when the test says so.
 pub(crate) struct Script {
     vectors: u32,
@@ -31,7 +33,7 @@ pub(crate) struct Script {
     bell: Bell,
     stopped: AtomicBool,
     pause: ThreadPause,
-    on_route: Mutex<Option<Box<dyn Fn(&Script, u32) + Send>>>,
+    on_route: Mutex<Option<RouteHook>>,
 }
 
 impl Script {
