@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use ioat_stage::{Recorder, Stage};
 use netdma::contract::CpuSet32;
-use netdma::ndis::{DpcCall, DpcContext, DpcRequest, InterruptHandle, MessageId, ReceiveThrottleParameters};
+use netdma::ndis::{DpcContext, DpcRequest, InterruptHandle, MessageId, ReceiveThrottleParameters};
 
 use crate::rig::{Dpc, Plan, Rig, asks, cpu, processors, processors_with};
 
