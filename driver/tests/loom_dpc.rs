@@ -87,14 +87,14 @@ enum Clear {
 }
 
 /// The protocol once more, with its clearing as a parameter.
-struct Copy {
+struct Protocol {
     queued: AtomicBool,
     fifo: Mutex<u32>,
     work: [AtomicU32; 2],
     seen: [AtomicU32; 2],
 }
 
-impl Copy {
+impl Protocol {
     fn request(&self, who: usize) {
         self.work[who].store(1, Ordering::Relaxed);
         if !self.queued.swap(true, Ordering::AcqRel) {
@@ -128,21 +128,21 @@ impl Copy {
 fn check(clear: Clear) {
     loom::model(move || {
         let zeros = || [AtomicU32::new(0), AtomicU32::new(0)];
-        let copy = Arc::new(Copy {
+        let protocol = Arc::new(Protocol {
             queued: AtomicBool::new(false),
             fifo: Mutex::new(0),
             work: zeros(),
             seen: zeros(),
         });
-        let (one, worker) = (copy.clone(), copy.clone());
+        let (one, worker) = (protocol.clone(), protocol.clone());
         let one = loom::thread::spawn(move || one.request(0));
         let worker = loom::thread::spawn(move || worker.drain(clear));
-        copy.request(1);
+        protocol.request(1);
         one.join().unwrap();
         worker.join().unwrap();
-        copy.drain(clear);
+        protocol.drain(clear);
         for who in 0..2 {
-            assert_eq!(copy.seen[who].load(Ordering::Relaxed), 1, "a completion was lost");
+            assert_eq!(protocol.seen[who].load(Ordering::Relaxed), 1, "a completion was lost");
         }
     });
 }

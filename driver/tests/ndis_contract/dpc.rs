@@ -5,10 +5,9 @@ use std::sync::{Arc, OnceLock};
 
 use ioat_stage::{Recorder, Stage};
 use netdma::contract::CpuSet32;
-use netdma::irql::AtDispatch;
-use netdma::ndis::{DpcCall, DpcContext, DpcRequest, InterruptHandle, MessageId, ReceiveThrottleParameters};
+use netdma::ndis::{DpcContext, DpcRequest, InterruptHandle, MessageId, ReceiveThrottleParameters};
 
-use crate::rig::{Plan, Rig, asks, cpu, processors, processors_with};
+use crate::rig::{Dpc, Plan, Rig, asks, cpu, processors, processors_with};
 
 #[test]
 fn dp_01_the_routine_gets_the_context_of_the_registration() {
@@ -50,7 +49,7 @@ fn dp_03_the_message_is_the_one_queued_and_the_throttle_says_no_cap() {
 #[test]
 fn dp_04_a_dpc_asks_for_dpcs_on_other_processors_and_its_own() {
     let processors = processors(4);
-    let dpc = |handle: InterruptHandle| -> Box<dyn Fn(&mut DpcCall, &AtDispatch) + Send + Sync> {
+    let dpc = |handle: InterruptHandle| -> Dpc {
         Box::new(move |call, _| {
             if call.context == Some(DpcContext(1)) {
                 let all = handle.queue_dpc(call.message, CpuSet32(0b1111), Some(DpcContext(2)));
@@ -75,7 +74,7 @@ fn dp_05_the_last_dpc_of_the_batch_is_the_one_that_unmasks() {
         in_isr.store(ALL.len(), Ordering::SeqCst);
         asks(DpcRequest::Cpus(ALL))
     });
-    let dpc = Box::new(|_| -> Box<dyn Fn(&mut DpcCall, &AtDispatch) + Send + Sync> {
+    let dpc = Box::new(|_| -> Dpc {
         Box::new(move |call, _| {
             if in_dpc.fetch_sub(1, Ordering::SeqCst) == 1 {
                 of_dpc.fetch_add(1, Ordering::SeqCst);
@@ -95,9 +94,7 @@ fn dp_05_the_last_dpc_of_the_batch_is_the_one_that_unmasks() {
 #[test]
 fn a_panicking_routine_leaves_its_processor_to_the_others() {
     let processors = processors(1);
-    let dpc = Box::new(|_| -> Box<dyn Fn(&mut DpcCall, &AtDispatch) + Send + Sync> {
-        Box::new(|_, _| panic!("in a DPC, on purpose"))
-    });
+    let dpc = Box::new(|_| -> Dpc { Box::new(|_, _| panic!("in a DPC, on purpose")) });
     let (bad, good) =
         (Rig::new(&processors, Plan { dpc, ..Plan::default() }), Rig::new(&processors, Plan::default()));
     assert_eq!(bad.queue(cpu(0), 1), cpu(0));
@@ -115,9 +112,7 @@ fn each_stage_of_an_interrupt_leaves_its_event() {
         assert_eq!(queued.unwrap().scheduled, cpu(1));
         netdma::ndis::IsrResult { claimed: true, dpc: DpcRequest::None, address: 0x1040 }
     });
-    let dpc = Box::new(|_| -> Box<dyn Fn(&mut DpcCall, &AtDispatch) + Send + Sync> {
-        Box::new(|call, _| call.address = 0x1080)
-    });
+    let dpc = Box::new(|_| -> Dpc { Box::new(|call, _| call.address = 0x1080) });
     let rig = Rig::new(&processors, Plan { isr, dpc, ..Plan::default() });
     assert!(HANDLE.set(rig.handle.clone()).is_ok());
     rig.source.fire(1);

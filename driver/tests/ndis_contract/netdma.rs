@@ -19,7 +19,7 @@ use vm_memory::MmapRegion;
 
 use crate::rig::{Held, LIMIT, Plan, Rig, asks, passive, pause, processors};
 
-pub const IOVA: u64 = 0x10_0000;
+pub(crate) const IOVA: u64 = 0x10_0000;
 
 struct StaysMapped;
 
@@ -28,26 +28,26 @@ impl Unmap for StaysMapped {
 }
 
 /// Page 0 holds the completion words, page 1 the descriptors.
-pub fn memory() -> Arc<DmaBuffer> {
+pub(crate) fn memory() -> Arc<DmaBuffer> {
     Arc::new(DmaBuffer::new(MmapRegion::new(0x2000).unwrap(), IOVA, Arc::new(StaysMapped)))
 }
 
-pub fn descriptor(index: u64) -> DescriptorAddr {
+pub(crate) fn descriptor(index: u64) -> DescriptorAddr {
     DescriptorAddr::new(IOVA + 0x1000 + 64 * index).unwrap()
 }
 
-pub fn chain<'a>(memory: &Arc<DmaBuffer>, descriptors: &'a [DescriptorAddr]) -> Chain<'a> {
+pub(crate) fn chain<'a>(memory: &Arc<DmaBuffer>, descriptors: &'a [DescriptorAddr]) -> Chain<'a> {
     let offset = usize::try_from(descriptors[0].get() - IOVA).unwrap();
     Chain { first: DmaLocation::new(memory.clone(), offset, 64, 64).unwrap(), descriptors }
 }
 
 /// A provider whose engine is the test: it stores the completion value and rings the vector.
 #[derive(Default)]
-pub struct TestProvider {
-    pub calls: Mutex<Vec<&'static str>>,
-    pub affinities: Mutex<Vec<ChannelCpuAffinity>>,
-    pub channels: Mutex<Vec<(NetDmaChannelHandle, CompletionLocation)>>,
-    pub refuse: Mutex<Option<NetDmaStatus>>,
+pub(crate) struct TestProvider {
+    pub(crate) calls: Mutex<Vec<&'static str>>,
+    pub(crate) affinities: Mutex<Vec<ChannelCpuAffinity>>,
+    pub(crate) channels: Mutex<Vec<(NetDmaChannelHandle, CompletionLocation)>>,
+    pub(crate) refuse: Mutex<Option<NetDmaStatus>>,
 }
 
 impl TestProvider {
@@ -161,7 +161,7 @@ impl NetDmaClient for Client {
     }
 }
 
-pub fn characteristics() -> ProviderCharacteristics {
+pub(crate) fn characteristics() -> ProviderCharacteristics {
     ProviderCharacteristics {
         version: NetDmaVersion::V2_0,
         dca_supported: false,
@@ -171,7 +171,7 @@ pub fn characteristics() -> ProviderCharacteristics {
     }
 }
 
-pub fn attributes() -> ProviderAttributes {
+pub(crate) fn attributes() -> ProviderAttributes {
     ProviderAttributes {
         major_hw_version: 3,
         minor_hw_version: 3,

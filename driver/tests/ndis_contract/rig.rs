@@ -15,27 +15,29 @@ use netdma::ndis::{
 };
 
 /// How long the test waits for what must come. Only a broken engine comes near it.
-pub const LIMIT: Duration = Duration::from_secs(10);
+pub(crate) const LIMIT: Duration = Duration::from_secs(10);
 
 /// How long the test waits for what must not come; a false "did not come" cannot fail a sound engine.
-pub const QUIET: Duration = Duration::from_millis(20);
+pub(crate) const QUIET: Duration = Duration::from_millis(20);
 
-pub fn passive() -> AtPassive {
+pub(crate) fn passive() -> AtPassive {
     AtPassive::claim().unwrap()
 }
 
+type RouteHook = Box<dyn Fn(&Script, u32) + Send>;
+
 /// Vectors that fire when the test says so.
-pub struct Script {
+pub(crate) struct Script {
     vectors: u32,
     fired: Vec<AtomicU64>,
     bell: Bell,
     stopped: AtomicBool,
     pause: ThreadPause,
-    on_route: Mutex<Option<Box<dyn Fn(&Script, u32) + Send>>>,
+    on_route: Mutex<Option<RouteHook>>,
 }
 
 impl Script {
-    pub fn new(vectors: u32) -> Arc<Self> {
+    pub(crate) fn new(vectors: u32) -> Arc<Self> {
         Arc::new(Self {
             vectors,
             fired: (0..vectors.max(1)).map(|_| AtomicU64::new(0)).collect(),
@@ -46,13 +48,13 @@ impl Script {
         })
     }
 
-    pub fn fire(&self, vector: u32) {
+    pub(crate) fn fire(&self, vector: u32) {
         self.fired[vector as usize].fetch_add(1, Ordering::SeqCst);
         self.pause.ring(&self.bell);
     }
 
     /// Called when registration routes a vector, which is in the midst of registering.
-    pub fn on_route(&self, hook: impl Fn(&Script, u32) + Send + 'static) {
+    pub(crate) fn on_route(&self, hook: impl Fn(&Script, u32) + Send + 'static) {
         *self.on_route.lock().unwrap() = Some(Box::new(hook));
     }
 }
@@ -98,29 +100,29 @@ impl InterruptSource for Script {
 
 /// A DPC that ran.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Ran {
-    pub call: DpcCall,
-    pub irql: Irql,
+pub(crate) struct Ran {
+    pub(crate) call: DpcCall,
+    pub(crate) irql: Irql,
     /// The address of the handlers, which stand for MiniportInterruptContext.
-    pub context_of_interrupt: usize,
-    pub line: bool,
+    pub(crate) context_of_interrupt: usize,
+    pub(crate) line: bool,
 }
 
 impl Ran {
-    pub fn cpu(&self) -> u32 {
+    pub(crate) fn cpu(&self) -> u32 {
         self.call.processor
     }
 
-    pub fn context(&self) -> Option<u64> {
+    pub(crate) fn context(&self) -> Option<u64> {
         self.call.context.map(|context| context.0)
     }
 }
 
 type Isr = Box<dyn Fn(MessageId, &AtDirql) -> IsrResult + Send + Sync>;
-pub type Dpc = Box<dyn Fn(&mut DpcCall, &AtDispatch) + Send + Sync>;
+pub(crate) type Dpc = Box<dyn Fn(&mut DpcCall, &AtDispatch) + Send + Sync>;
 
 /// Handlers that do what the test says, and report each DPC when its routine is through.
-pub struct Miniport {
+pub(crate) struct Miniport {
     isr: Isr,
     dpc: Dpc,
     ran: Mutex<Sender<Ran>>,
@@ -165,13 +167,13 @@ impl MessageHandlers for Miniport {
 }
 
 /// What an interrupt under test is made of.
-pub struct Plan {
-    pub vectors: u32,
-    pub messages: bool,
-    pub one_lock: bool,
-    pub affinity: Vec<u32>,
-    pub isr: Isr,
-    pub dpc: Box<dyn FnOnce(InterruptHandle) -> Dpc>,
+pub(crate) struct Plan {
+    pub(crate) vectors: u32,
+    pub(crate) messages: bool,
+    pub(crate) one_lock: bool,
+    pub(crate) affinity: Vec<u32>,
+    pub(crate) isr: Isr,
+    pub(crate) dpc: Box<dyn FnOnce(InterruptHandle) -> Dpc>,
 }
 
 impl Default for Plan {
@@ -187,41 +189,41 @@ impl Default for Plan {
     }
 }
 
-pub fn asks(dpc: DpcRequest) -> IsrResult {
+pub(crate) fn asks(dpc: DpcRequest) -> IsrResult {
     IsrResult { claimed: true, dpc, address: 0 }
 }
 
-pub fn pause() -> Arc<dyn Pause> {
+pub(crate) fn pause() -> Arc<dyn Pause> {
     Arc::new(ThreadPause::new())
 }
 
-pub fn processors(count: u32) -> Arc<Processors> {
+pub(crate) fn processors(count: u32) -> Arc<Processors> {
     processors_with(count, Arc::new(NoTrace))
 }
 
-pub fn processors_with(count: u32, trace: Arc<dyn Trace>) -> Arc<Processors> {
+pub(crate) fn processors_with(count: u32, trace: Arc<dyn Trace>) -> Arc<Processors> {
     Processors::start(count, pause(), trace).unwrap()
 }
 
-pub fn cpu(number: u32) -> CpuSet32 {
+pub(crate) fn cpu(number: u32) -> CpuSet32 {
     CpuSet32::of(CpuNumber(number))
 }
 
 /// One registered interrupt.
-pub struct Rig {
-    pub interrupt: Interrupt,
-    pub handle: InterruptHandle,
-    pub source: Arc<Script>,
-    pub ran: Receiver<Ran>,
-    pub miniport: Arc<Miniport>,
+pub(crate) struct Rig {
+    pub(crate) interrupt: Interrupt,
+    pub(crate) handle: InterruptHandle,
+    pub(crate) source: Arc<Script>,
+    pub(crate) ran: Receiver<Ran>,
+    pub(crate) miniport: Arc<Miniport>,
 }
 
 impl Rig {
-    pub fn new(processors: &Arc<Processors>, plan: Plan) -> Self {
+    pub(crate) fn new(processors: &Arc<Processors>, plan: Plan) -> Self {
         Self::on(processors, Script::new(plan.vectors), plan)
     }
 
-    pub fn on(processors: &Arc<Processors>, source: Arc<Script>, plan: Plan) -> Self {
+    pub(crate) fn on(processors: &Arc<Processors>, source: Arc<Script>, plan: Plan) -> Self {
         let (sender, ran) = channel();
         let mut made = None;
         let build = |handle: InterruptHandle| {
@@ -239,37 +241,37 @@ impl Rig {
         Self { handle: interrupt.handle(), interrupt, source, ran, miniport: made.unwrap() }
     }
 
-    pub fn message(&self, number: u32) -> MessageId {
+    pub(crate) fn message(&self, number: u32) -> MessageId {
         self.handle.message(number).unwrap()
     }
 
     /// Asks for message 0; gives the bits that were scheduled.
-    pub fn queue(&self, targets: CpuSet32, context: u64) -> CpuSet32 {
+    pub(crate) fn queue(&self, targets: CpuSet32, context: u64) -> CpuSet32 {
         self.queue_message(0, targets, context)
     }
 
-    pub fn queue_message(&self, message: u32, targets: CpuSet32, context: u64) -> CpuSet32 {
+    pub(crate) fn queue_message(&self, message: u32, targets: CpuSet32, context: u64) -> CpuSet32 {
         self.handle.queue_dpc(self.message(message), targets, Some(DpcContext(context))).scheduled
     }
 
-    pub fn next(&self) -> Ran {
+    pub(crate) fn next(&self) -> Ran {
         self.ran.recv_timeout(LIMIT).unwrap()
     }
 
     /// Nothing runs any more, because nothing is queued and no processor is held.
-    pub fn nothing_more(&self) {
+    pub(crate) fn nothing_more(&self) {
         assert_eq!(self.ran.recv_timeout(QUIET), Err(std::sync::mpsc::RecvTimeoutError::Timeout));
     }
 }
 
 /// Keeps a processor inside a DPC of another interrupt until it is dropped.
-pub struct Held {
+pub(crate) struct Held {
     release: Option<Sender<()>>,
     _interrupt: Interrupt,
 }
 
 impl Held {
-    pub fn processor(processors: &Arc<Processors>, number: u32) -> Self {
+    pub(crate) fn processor(processors: &Arc<Processors>, number: u32) -> Self {
         let (release, released) = channel::<()>();
         let (started, has_started) = channel();
         let (released, started) = (Mutex::new(released), Mutex::new(started));
