@@ -158,6 +158,16 @@ fn memory_that_was_dropped_is_out_of_the_engines_reach() {
 }
 
 #[test]
+fn thousands_of_buffers_are_mapped_at_once() {
+    let program = Program::start();
+    let device = program.open();
+    let buffers: Vec<_> = (0..3000).map(|_| device.memory.allocate(4096).unwrap()).collect();
+    let mut addresses: Vec<u64> = buffers.iter().map(DmaBuffer::iova).collect();
+    addresses.dedup();
+    assert_eq!(addresses.len(), 3000);
+}
+
+#[test]
 fn a_second_client_is_told_so_and_the_next_one_is_served() {
     let program = Program::start();
     let first = program.open();
