@@ -1,0 +1,151 @@
+//! The engine behind the vfio-user server.
+
+use std::sync::Arc;
+
+use ioat_spec::pci::{BAR0_SIZE, CONFIG_SIZE, MSIX_PBA_OFFSET};
+use ioat_stage::{Faults, Trace};
+
+use super::Engine;
+use crate::InterruptSink;
+use crate::memory::{Access, MapError, UnmapError};
+use crate::server::{
+    Backend, DmaMap, DmaUnmap, Errno, FileAccess, Identity, IrqChange, IrqInfo, IrqTable, RegionInfo, irq,
+    region,
+};
+
+/// The region and interrupt tables of an engine with this many vectors.
+#[must_use]
+pub fn identity(vectors: u32) -> Identity {
+    let mut identity = Identity { regions: Default::default(), irqs: Default::default() };
+    let flags = region::READ | region::WRITE;
+    identity.regions[0] = RegionInfo { size: BAR0_SIZE, flags };
+    identity.regions[region::CONFIG as usize] = RegionInfo { size: CONFIG_SIZE as u64, flags };
+    let intx = irq::EVENTFD | irq::MASKABLE | irq::AUTOMASKED;
+    identity.irqs[irq::INTX as usize] = IrqInfo { count: 1, flags: intx };
+    identity.irqs[irq::MSIX as usize] = IrqInfo { count: vectors, flags: irq::EVENTFD };
+    identity.irqs[irq::ERR as usize] = IrqInfo { count: 1, flags: irq::EVENTFD };
+    identity.irqs[irq::REQ as usize] = IrqInfo { count: 1, flags: irq::EVENTFD };
+    identity
+}
+
+impl InterruptSink for IrqTable {
+    fn message_enabled(&self) -> bool {
+        self.enabled(irq::MSIX)
+    }
+
+    fn signal(&self, vector: u16) {
+        IrqTable::signal(self, irq::MSIX, u32::from(vector));
+    }
+
+    fn line(&self, asserted: bool) {
+        if asserted {
+            self.assert(irq::INTX, 0);
+        } else {
+            self.deassert(irq::INTX, 0);
+        }
+    }
+}
+
+/// An engine with the interrupt table that the client fills.
+pub struct Served<F: Faults, T: Trace> {
+    engine: Engine<F, T>,
+    irqs: Arc<IrqTable>,
+    identity: Identity,
+}
+
+impl<F: Faults, T: Trace> Served<F, T> {
+    /// Joins an engine with the table that its interrupts go to.
+    pub fn new(engine: Engine<F, T>, irqs: Arc<IrqTable>, identity: Identity) -> Self {
+        Self { engine, irqs, identity }
+    }
+}
+
+impl<F, T> Backend for Served<F, T>
+where
+    F: Faults + 'static,
+    T: Trace + 'static,
+{
+    fn identity(&self) -> Identity {
+        self.identity
+    }
+
+    fn read(&self, region: u32, offset: u64, data: &mut [u8]) -> Result<(), Errno> {
+        match region {
+            0 if (u64::from(MSIX_PBA_OFFSET)..u64::from(MSIX_PBA_OFFSET) + 8).contains(&offset) => {
+                let pending = self.irqs.pending_word(irq::MSIX, 0).to_le_bytes();
+                let start =
+                    usize::try_from(offset - u64::from(MSIX_PBA_OFFSET)).map_err(|_| Errno::EINVAL)?;
+                data.iter_mut().zip(&pending[start..]).for_each(|(to, from)| *to = *from);
+            }
+            0 => self.engine.bar_read(offset, data),
+            region::CONFIG => self.engine.config_read(offset, data),
+            _ => return Err(Errno::EINVAL),
+        }
+        Ok(())
+    }
+
+    fn write(&self, region: u32, offset: u64, data: &[u8]) -> Result<(), Errno> {
+        match region {
+            0 => self.engine.bar_write(offset, data),
+            region::CONFIG => self.engine.config_write(offset, data),
+            _ => return Err(Errno::EINVAL),
+        }
+        Ok(())
+    }
+
+    fn dma_map(&self, map: DmaMap) -> Result<(), Errno> {
+        let access = match (map.read, map.write) {
+            (true, true) => Access::READ_WRITE,
+            (true, false) => Access::READ,
+            (false, true) => Access::WRITE,
+            (false, false) => Access::NONE,
+        };
+        if map.access == FileAccess::Io {
+            // The engine works on mapped memory only; saying so beats DMA that fails later.
+            log::warn!("refused a DMA_MAP that asks for file I/O instead of mmap");
+            return Err(Errno::new(libc::EOPNOTSUPP));
+        }
+        let source = map.file.map(|file| (file, map.offset));
+        self.engine.table().map(map.iova, map.size, access, source).map_err(|error| {
+            log::warn!("DMA_MAP of {:#x} bytes at {:#x} refused: {error}", map.size, map.iova);
+            map_errno(&error)
+        })
+    }
+
+    fn dma_unmap(&self, what: DmaUnmap) -> Result<(), Errno> {
+        match what {
+            DmaUnmap::All => self.engine.unmap(|table| Ok(table.unmap_all())),
+            DmaUnmap::Range { iova, size } => {
+                self.engine.unmap(|table| table.unmap(iova, size)).map_err(|error: UnmapError| {
+                    log::warn!("DMA_UNMAP of {size:#x} bytes at {iova:#x} refused: {error}");
+                    Errno::EINVAL
+                })
+            }
+        }
+    }
+
+    fn set_irq(&self, change: IrqChange) -> Result<(), Errno> {
+        self.irqs.apply(change)?;
+        self.engine.delivery_changed();
+        Ok(())
+    }
+
+    fn reset(&self) {
+        self.engine.reset();
+        self.irqs.reset();
+    }
+
+    fn client_gone(&self) {
+        self.engine.reset();
+        let unmapped: Result<(), UnmapError> = self.engine.unmap(|table| Ok(table.unmap_all()));
+        debug_assert!(unmapped.is_ok());
+        self.irqs.release();
+    }
+}
+
+fn map_errno(error: &MapError) -> Errno {
+    match error {
+        MapError::Exists { .. } => Errno::EEXIST,
+        _ => Errno::EINVAL,
+    }
+}

@@ -1,0 +1,39 @@
+//! One channel's thread: begin, run, finish, and wait when there is nothing to do.
+
+use ioat_stage::{Faults, Trace, pause};
+
+use super::Shared;
+use crate::function::{Begin, Finished};
+
+pub(super) fn work<F: Faults, T: Trace>(shared: &Shared<F, T>, channel: usize) {
+    let bell = &shared.work[channel];
+    let mut reader = shared.table.reader();
+    while !shared.stopping() {
+        let seen = bell.seen();
+        match shared.function.begin(channel, reader.pin()) {
+            Begin::Run(mut run) => {
+                run.run();
+                let Finished { memory, .. } = shared.function.finish(run);
+                reader = memory.unpin();
+                shared.pause.ring(&shared.released);
+            }
+            Begin::Starting(memory) => {
+                reader = memory.unpin();
+                shared.pause.ring(&shared.released);
+                let until = pause::deadline(&*shared.pause, shared.start_latency);
+                // Another doorbell may ring meanwhile; the latency passes all the same.
+                while !shared.stopping() && shared.pause.now_ns() < until {
+                    shared.pause.wait(bell, bell.seen(), Some(until));
+                }
+            }
+            Begin::Nothing(memory) => {
+                reader = memory.unpin();
+                shared.pause.ring(&shared.released);
+                shared.function.trace().flush();
+                if !shared.stopping() {
+                    shared.pause.wait(bell, seen, None);
+                }
+            }
+        }
+    }
+}

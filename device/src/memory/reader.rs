@@ -1,0 +1,152 @@
+//! Stage 3 of 9, its lower half: from an IOVA to host memory, through a pin.
+//!
+//! A hit in the lane's last range is a few compares: no lock, no atomic. Then comes the look-aside buffer, then the
+//! table under a short read lock.
+#![expect(unsafe_code, reason = "makes slices of the client's memory from addresses that the table proved")]
+
+use std::cell::Cell;
+use std::fmt;
+use std::ptr::with_exposed_provenance_mut;
+use std::sync::Arc;
+
+use vm_memory::VolatileSlice;
+
+use super::epoch::Slot;
+use super::tlb::{Range, Tlb};
+use super::{Denied, DmaTable, GuestMemory, Lane, Want};
+
+/// One channel's way to the client's memory, at rest: it reaches nothing until it is pinned.
+pub struct Reader(Box<State>);
+
+/// One channel's way to the client's memory, for one chunk of work. What was mapped when it was taken, and everything
+/// that it resolves, stays in host memory until it ends.
+///
+/// It may move to another thread, but not be used by two. Forgetting it (`mem::forget`) makes the unmaps that wait
+/// for it wait for ever, and nothing worse.
+pub struct Pin(Box<State>);
+
+struct State {
+    table: Arc<DmaTable>,
+    slot: Arc<Slot>,
+    /// The generation in which the caches below are right; while pinned, the pin's own.
+    generation: u64,
+    /// Truncations known at the time of the pin.
+    poison_events: u64,
+    lanes: [Cell<Range>; Lane::COUNT],
+    tlb: Tlb,
+}
+
+impl Reader {
+    pub(super) fn new(table: Arc<DmaTable>) -> Self {
+        let slot = table.epoch.register();
+        let lanes = [const { Cell::new(Range::NONE) }; Lane::COUNT];
+        Self(Box::new(State { table, slot, generation: 0, poison_events: 0, lanes, tlb: Tlb::new() }))
+    }
+
+    /// Starts a chunk of work. Lock-free; costs a fence.
+    #[inline]
+    pub fn pin(self) -> Pin {
+        let mut state = self.0;
+        let generation = state.table.epoch.pin(&state.slot);
+        let poison_events = state.table.poison_events();
+        if state.generation != generation || state.poison_events != poison_events {
+            state.forget_ranges(generation, poison_events);
+        }
+        Pin(state)
+    }
+}
+
+impl Pin {
+    /// Ends the chunk of work.
+    #[inline]
+    pub fn unpin(self) -> Reader {
+        self.0.table.epoch.unpin(&self.0.slot);
+        Reader(self.0)
+    }
+
+    /// A miss in the lane's last range.
+    #[inline(never)]
+    fn look_aside(&self, lane: Lane, iova: u64, len: u64, want: Want) -> Result<(u64, u64), Denied> {
+        let state = &*self.0;
+        let range = match state.tlb.look_up(iova, len, want) {
+            Some(range) => range,
+            None => self.look_up(iova, want)?,
+        };
+        state.lanes[lane as usize].set(range);
+        // Both sources return a range that holds `iova` and grants `want`.
+        range.find(iova, len, want).ok_or(Denied::Unmapped { iova })
+    }
+
+    /// A miss in the look-aside buffer, too.
+    #[cold]
+    fn look_up(&self, iova: u64, want: Want) -> Result<Range, Denied> {
+        let range = self.0.table.look_up(iova, want)?;
+        self.0.tlb.insert(iova, &range);
+        Ok(range)
+    }
+}
+
+impl GuestMemory for Pin {
+    #[inline]
+    fn resolve(&self, lane: Lane, iova: u64, len: u64, want: Want) -> Result<VolatileSlice<'_>, Denied> {
+        let hit = self.0.lanes[lane as usize].get().find(iova, len, want);
+        let (host, len) = match hit {
+            Some(found) => found,
+            None => self.look_aside(lane, iova, len, want)?,
+        };
+        // The volatile and atomic accessors of vm-memory start from an address and a length.
+        // SAFETY: the range came from the table under this pin, or under an earlier one with no unmap since, so
+        // `[host, host + len)` lies in a `FileMapping`. That goes away only when its last map was removed and no
+        // pin of an earlier generation is alive (`Files::collect_limbo`): not while `self` is, which the slice
+        // borrows.
+        Ok(unsafe { VolatileSlice::new(with_exposed_provenance_mut(host_usize(host)), host_usize(len)) })
+    }
+
+    #[inline]
+    fn yield_requested(&self) -> bool {
+        self.0.table.epoch.hint() != self.0.generation
+    }
+
+    #[inline]
+    fn poisoned(&self) -> bool {
+        self.0.table.poison_events() != self.0.poison_events
+    }
+}
+
+impl State {
+    #[cold]
+    fn forget_ranges(&mut self, generation: u64, poison_events: u64) {
+        self.generation = generation;
+        self.poison_events = poison_events;
+        self.lanes = [const { Cell::new(Range::NONE) }; Lane::COUNT];
+        self.tlb.flush();
+    }
+}
+
+/// Ends the pin, if there is one: a `Pin` may be dropped without `unpin`.
+impl Drop for State {
+    fn drop(&mut self) {
+        self.table.epoch.unpin(&self.slot);
+        self.table.epoch.deregister(&self.slot);
+    }
+}
+
+impl fmt::Debug for Reader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reader").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Pin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pin").field("generation", &self.0.generation).finish_non_exhaustive()
+    }
+}
+
+/// Host addresses and lengths are kept as 64 bits, as IOVAs are; hosts with fewer are not supported.
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "usize has 64 bits, asserted below")]
+fn host_usize(value: u64) -> usize {
+    const _: () = assert!(usize::BITS == 64);
+    value as usize
+}

@@ -1,0 +1,82 @@
+//! Processors, by number and as the 32-bit map of group 0.
+
+use std::fmt;
+
+/// A logical processor.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[must_use = "the DPC must run on the processor that the contract named (ND-I5)"]
+pub struct CpuNumber(pub u32);
+
+impl fmt::Display for CpuNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "processor {}", self.0)
+    }
+}
+
+/// A set of processors 0 to 31 of group 0, one bit each (IS-5).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct CpuSet32(pub u32);
+
+impl CpuSet32 {
+    /// No processor.
+    pub const EMPTY: Self = Self(0);
+
+    /// The processors `0..count`, at most 32.
+    #[must_use]
+    pub const fn first(count: u32) -> Self {
+        Self(if count >= 32 { u32::MAX } else { (1 << count) - 1 })
+    }
+
+    /// This processor alone; empty for a number above 31 (QD-8).
+    #[must_use]
+    pub const fn of(cpu: CpuNumber) -> Self {
+        Self(if cpu.0 < 32 { 1 << cpu.0 } else { 0 })
+    }
+
+    /// No bit is set.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// The bit of `cpu` is set.
+    #[must_use]
+    pub const fn contains(self, cpu: CpuNumber) -> bool {
+        self.0 & Self::of(cpu).0 != 0
+    }
+
+    /// This set and `other` together.
+    #[must_use]
+    pub const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// What is in both.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    /// What is here and not in `other`.
+    #[must_use]
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    /// How many.
+    #[must_use]
+    pub const fn len(self) -> u32 {
+        self.0.count_ones()
+    }
+
+    /// The processors, lowest first.
+    pub fn iter(self) -> impl Iterator<Item = CpuNumber> {
+        (0..32).map(CpuNumber).filter(move |cpu| self.contains(*cpu))
+    }
+}
+
+impl fmt::Debug for CpuSet32 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CpuSet32({:#b})", self.0)
+    }
+}

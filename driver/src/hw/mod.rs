@@ -1,0 +1,225 @@
+//! The hardware, as the driver sees it: three traits, and what stands behind them.
+//!
+//! [`Registers`] reaches the BAR and configuration space, [`DmaMemory`] gives memory that the engine can
+//! reach, [`InterruptSource`] tells when a vector fired. The same driver runs on kernel VFIO, on a vfio-user
+//! socket and on the device in this process.
+
+use std::fmt;
+use std::sync::Arc;
+
+use ioat_stage::Pause;
+
+mod buffer;
+
+pub mod memory;
+
+pub mod iova;
+
+pub mod vfio;
+
+pub mod socket;
+
+pub mod list;
+
+pub mod host;
+
+mod vectors;
+
+mod patience;
+
+mod pci;
+
+mod fd;
+
+pub use buffer::{DmaBuffer, Unmap};
+
+/// Which register space an access goes to.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Space {
+    /// Memory BAR 0.
+    Bar0,
+    /// PCI configuration space.
+    Config,
+}
+
+impl fmt::Display for Space {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Bar0 => "BAR0",
+            Self::Config => "configuration space",
+        })
+    }
+}
+
+/// Why the hardware could not be reached.
+#[derive(Debug, thiserror::Error)]
+pub enum HwError {
+    /// An access to a register failed.
+    #[error("{access} of {width} bytes at {space} + {offset:#x} failed: {source}")]
+    Access {
+        /// "read" or "write".
+        access: &'static str,
+        /// The space.
+        space: Space,
+        /// The offset.
+        offset: u64,
+        /// Bytes.
+        width: usize,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Memory could not be had or mapped for the engine.
+    #[error("cannot map {len} bytes of DMA memory at iova {iova:#x}: {source}")]
+    Map {
+        /// Bytes.
+        len: usize,
+        /// Where the engine would see them.
+        iova: u64,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Interrupts could not be set up or waited for.
+    #[error("interrupt vector {vector}: {what}: {source}")]
+    Interrupt {
+        /// The vector.
+        vector: u32,
+        /// What was tried.
+        what: &'static str,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The device cannot be opened; the text names the thing and the mend.
+    #[error("{0}")]
+    Open(String),
+    /// The device went away (its socket closed, or its function was removed).
+    #[error("the device is gone: {0}")]
+    Gone(String),
+    /// The device could not be reset.
+    #[error("device reset failed: {0}")]
+    Reset(std::io::Error),
+}
+
+/// Register access. Each call of 1, 2, 4 or 8 naturally aligned bytes is one access on the bus.
+pub trait Registers: Send + Sync {
+    /// Reads `data.len()` bytes at `offset`.
+    ///
+    /// # Errors
+    /// [`HwError::Access`] or [`HwError::Gone`]; `data` is then unspecified.
+    fn read(&self, space: Space, offset: u64, data: &mut [u8]) -> Result<(), HwError>;
+
+    /// Writes `data` at `offset`.
+    ///
+    /// # Errors
+    /// [`HwError::Access`] or [`HwError::Gone`].
+    fn write(&self, space: Space, offset: u64, data: &[u8]) -> Result<(), HwError>;
+
+    /// Resets the whole function (VFIO_DEVICE_RESET). DMA mappings and enabled vectors stay, and so does bus
+    /// mastering.
+    ///
+    /// # Errors
+    /// [`HwError::Reset`] or [`HwError::Gone`].
+    fn reset(&self) -> Result<(), HwError>;
+}
+
+/// Memory that the engine can reach.
+pub trait DmaMemory: Send + Sync {
+    /// Zeroed memory of `len` bytes, page aligned, mapped readable and writable for the engine. It is unmapped
+    /// when the buffer is dropped.
+    ///
+    /// # Errors
+    /// [`HwError::Map`] or [`HwError::Gone`].
+    fn allocate(&self, len: usize) -> Result<DmaBuffer, HwError>;
+}
+
+/// Why a wait for an interrupt ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fired {
+    /// The vector fired; the number counts the messages since the last wait (a counter, so several may be one wake).
+    Times(u64),
+    /// [`InterruptSource::stop`] was called.
+    Stopped,
+}
+
+/// Where the system delivers a vector.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Routed {
+    /// The kernel's IRQ affinity was set to this processor.
+    Kernel(u32),
+    /// The kernel's IRQ affinity was not permitted or not found, with the reason; delivery is where the kernel wills.
+    NotPermitted(String),
+    /// There is no kernel interrupt behind this vector.
+    NotApplicable,
+}
+
+/// Where interrupts come from.
+pub trait InterruptSource: Send + Sync {
+    /// How many message vectors (MSI-X) the device offers; 0 if none.
+    fn vectors(&self) -> u32;
+
+    /// Enables the first `count` vectors.
+    ///
+    /// # Errors
+    /// [`HwError::Interrupt`] or [`HwError::Gone`].
+    fn enable(&self, count: u32) -> Result<(), HwError>;
+
+    /// Disables all vectors. Afterwards none fires.
+    ///
+    /// # Errors
+    /// [`HwError::Interrupt`] or [`HwError::Gone`].
+    fn disable(&self) -> Result<(), HwError>;
+
+    /// Waits until `vector` fires, through `pause`.
+    ///
+    /// # Errors
+    /// [`HwError::Interrupt`] or [`HwError::Gone`].
+    fn wait(&self, vector: u32, pause: &dyn Pause) -> Result<Fired, HwError>;
+
+    /// Ends all present and future waits, for good.
+    fn stop(&self);
+
+    /// Asks that `vector` be delivered on `processor`.
+    fn route(&self, vector: u32, processor: u32) -> Routed;
+}
+
+/// An open device: the three traits, and its name.
+#[derive(Clone)]
+pub struct Device {
+    /// What it is and where, for people: `sim skx`, `socket /run/x.sock`, `0000:00:10.0`.
+    pub name: String,
+    /// Its registers.
+    pub registers: Arc<dyn Registers>,
+    /// Its memory.
+    pub memory: Arc<dyn DmaMemory>,
+    /// Its interrupts.
+    pub interrupts: Arc<dyn InterruptSource>,
+    /// How everything that drives it waits.
+    pub pause: Arc<dyn Pause>,
+}
+
+macro_rules! typed {
+    ($($read:ident $write:ident $type:ty),*) => {
+        impl Device {
+            $(
+                /// One register read of this width.
+                ///
+                /// # Errors
+                /// As [`Registers::read`].
+                pub fn $read(&self, space: Space, offset: u64) -> Result<$type, HwError> {
+                    let mut data = [0; size_of::<$type>()];
+                    self.registers.read(space, offset, &mut data)?;
+                    Ok(<$type>::from_le_bytes(data))
+                }
+
+                /// One register write of this width.
+                ///
+                /// # Errors
+                /// As [`Registers::write`].
+                pub fn $write(&self, space: Space, offset: u64, value: $type) -> Result<(), HwError> {
+                    self.registers.write(space, offset, &value.to_le_bytes())
+                }
+            )*
+        }
+    };
+}
+
+typed!(read8 write8 u8, read16 write16 u16, read32 write32 u32, read64 write64 u64);

@@ -1,0 +1,184 @@
+//! Interrupt vectors as eventfds: the kernel or the device's process counts them up, a wait takes the count.
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use ioat_stage::{Pause, Ready};
+use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
+
+use super::fd::of_event;
+use super::patience::Patience;
+use super::{Fired, HwError};
+
+/// Vectors that are used at most, whatever a device offers: an engine has eight channels, and each vector
+/// costs a descriptor.
+const MOST: u32 = 64;
+
+/// Why a wait ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Ended {
+    /// It fired, or was stopped.
+    Fired(Fired),
+    /// The descriptor that tells of the device's end became readable.
+    Gone,
+}
+
+/// The vectors of one device, and the one event that stops every wait.
+#[derive(Debug)]
+pub(crate) struct Vectors {
+    vectors: Vec<Vector>,
+    stopped: AtomicBool,
+    stop: EventFd,
+}
+
+#[derive(Debug)]
+struct Vector {
+    event: EventFd,
+    patience: Patience,
+}
+
+impl Vectors {
+    /// As many vectors as the device offers, up to a limit.
+    pub(crate) fn new(offered: u32) -> io::Result<Self> {
+        let vector = |_| Ok(Vector { event: event()?, patience: Patience::default() });
+        let vectors = (0..offered.min(MOST)).map(vector).collect::<io::Result<_>>()?;
+        Ok(Self { vectors, stopped: AtomicBool::new(false), stop: event()? })
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> u32 {
+        u32::try_from(self.vectors.len()).unwrap_or(MOST)
+    }
+
+    /// The first `count` events, emptied: what fired before they were enabled is not theirs.
+    pub(crate) fn fresh(&self, count: u32) -> Result<Vec<&EventFd>, HwError> {
+        let wanted = usize::try_from(count).unwrap_or(usize::MAX);
+        let invalid = || error(count, "enabling more vectors than the device offers", libc::EINVAL);
+        let vectors = self.vectors.get(..wanted).ok_or_else(invalid)?;
+        for vector in vectors {
+            // An error here means that it is empty already.
+            let _ = vector.event.read();
+        }
+        Ok(vectors.iter().map(|vector| &vector.event).collect())
+    }
+
+    /// Waits until `vector` fires, a stop, or until `gone` can be read.
+    pub(crate) fn wait(
+        &self,
+        vector: u32,
+        pause: &dyn Pause,
+        gone: Option<BorrowedFd<'_>>,
+    ) -> Result<Ended, HwError> {
+        let index = usize::try_from(vector).unwrap_or(usize::MAX);
+        let waited = self.vectors.get(index);
+        let Vector { event, patience } =
+            waited.ok_or_else(|| error(vector, "waiting for a vector that is not there", libc::EINVAL))?;
+        let mut fds = vec![of_event(event), of_event(&self.stop)];
+        fds.extend(gone);
+        let mut looks = patience.looks();
+        loop {
+            if self.stopped.load(Ordering::Acquire) {
+                return Ok(Ended::Fired(Fired::Stopped));
+            }
+            match event.read() {
+                Ok(times) => return Ok(Ended::Fired(Fired::Times(times))),
+                Err(source) if source.kind() == io::ErrorKind::WouldBlock => {}
+                Err(source) => {
+                    return Err(HwError::Interrupt { vector, what: "reading its eventfd", source });
+                }
+            }
+            if looks > 0 {
+                looks -= 1;
+                pause.relax();
+                continue;
+            }
+            let before = pause.now_ns();
+            let ready = pause.wait_readable(&fds, None);
+            patience.blocked(pause.now_ns().saturating_sub(before));
+            // The list's order decides: what fired comes before a stop, and both before the device's end.
+            if ready == Ready::Readable(2) {
+                return Ok(Ended::Gone);
+            }
+        }
+    }
+
+    /// Ends all waits, for good: the stop event is never read, so it stays readable.
+    pub(crate) fn stop(&self) {
+        self.stopped.store(true, Ordering::Release);
+        if let Err(source) = self.stop.write(1) {
+            log::error!("a stop could not be told to the waiters: {source}");
+        }
+    }
+}
+
+/// The numbers to hand to a system call or to another process, while the events are borrowed.
+pub(crate) fn raw(events: &[&EventFd]) -> Vec<RawFd> {
+    events.iter().map(|event| event.as_raw_fd()).collect()
+}
+
+fn event() -> io::Result<EventFd> {
+    EventFd::new(EFD_NONBLOCK | libc::EFD_CLOEXEC)
+}
+
+fn error(vector: u32, what: &'static str, errno: i32) -> HwError {
+    HwError::Interrupt { vector, what, source: io::Error::from_raw_os_error(errno) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use ioat_stage::{Task, ThreadPause};
+
+    use super::*;
+
+    #[test]
+    fn several_messages_are_one_wake_with_their_number() {
+        let vectors = Vectors::new(2).unwrap();
+        let events = vectors.fresh(2).unwrap();
+        events[1].write(1).unwrap();
+        events[1].write(4).unwrap();
+        let ended = vectors.wait(1, &ThreadPause::new(), None).unwrap();
+        assert_eq!(ended, Ended::Fired(Fired::Times(5)));
+    }
+
+    #[test]
+    fn a_blocked_wait_ends_when_its_vector_fires_and_when_stopped() {
+        let vectors = Arc::new(Vectors::new(1).unwrap());
+        let pause = Arc::new(ThreadPause::new());
+        let (waiting, waiter_pause) = (vectors.clone(), pause.clone());
+        let body = Box::new(move || {
+            assert_eq!(waiting.wait(0, &*waiter_pause, None).unwrap(), Ended::Fired(Fired::Times(2)));
+            assert_eq!(waiting.wait(0, &*waiter_pause, None).unwrap(), Ended::Fired(Fired::Stopped));
+        });
+        let waiter = pause.spawn(Task { name: "waiter".into(), cpu: None }, body).unwrap();
+        pause.sleep(Duration::from_millis(2));
+        vectors.vectors[0].event.write(2).unwrap();
+        pause.sleep(Duration::from_millis(2));
+        vectors.stop();
+        assert!(waiter.join());
+    }
+
+    #[test]
+    fn a_stop_ends_all_later_waits_even_of_a_vector_that_fires() {
+        let vectors = Vectors::new(1).unwrap();
+        vectors.stop();
+        for _ in 0..3 {
+            vectors.vectors[0].event.write(1).unwrap();
+            assert_eq!(vectors.wait(0, &ThreadPause::new(), None).unwrap(), Ended::Fired(Fired::Stopped));
+        }
+    }
+
+    #[test]
+    fn what_fired_comes_before_the_end_of_the_device() {
+        let vectors = Vectors::new(1).unwrap();
+        let gone = event().unwrap();
+        gone.write(1).unwrap();
+        vectors.vectors[0].event.write(1).unwrap();
+        let wait = || vectors.wait(0, &ThreadPause::new(), Some(of_event(&gone))).unwrap();
+        assert_eq!(wait(), Ended::Fired(Fired::Times(1)));
+        assert_eq!(wait(), Ended::Gone);
+    }
+}

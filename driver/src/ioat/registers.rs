@@ -1,0 +1,174 @@
+//! The registers of one channel, by name and in the widths that the engine wants.
+
+use std::time::Duration;
+
+use ioat_spec::register::channel_base;
+use ioat_spec::{ChanCmd, ChanCtrl, ChanErr, ChanSts, ChannelRegister, ChannelState, GeneralRegister, pci};
+use ioat_stage::pause::deadline;
+
+use super::IoatError;
+use crate::hw::{Device, Space};
+
+/// How long a reset may take (device model 3.6: Linux gives it 200 ms).
+const RESET_PATIENCE: Duration = Duration::from_millis(200);
+
+/// How long a SUSPEND may take: one descriptor of XFERCAP bytes.
+const STOP_PATIENCE: Duration = Duration::from_millis(200);
+
+/// Reads a general register of one byte.
+pub(super) fn general8(device: &Device, register: GeneralRegister) -> Result<u8, IoatError> {
+    match device.read8(Space::Bar0, register.offset())? {
+        u8::MAX => Err(IoatError::Gone { register: register.name() }),
+        value => Ok(value),
+    }
+}
+
+/// One channel's window. A read of all ones is [`IoatError::Gone`], for no register here has that value.
+#[derive(Clone)]
+pub(super) struct ChannelRegisters {
+    device: Device,
+    channel: u8,
+}
+
+impl ChannelRegisters {
+    pub(super) fn new(device: Device, channel: u8) -> Self {
+        Self { device, channel }
+    }
+
+
+    pub(super) fn chansts(&self) -> Result<ChanSts, IoatError> {
+        match self.device.read64(Space::Bar0, self.at(ChannelRegister::ChanSts))? {
+            u64::MAX => Err(gone(ChannelRegister::ChanSts)),
+            value => Ok(ChanSts::from_bits(value)),
+        }
+    }
+
+    pub(super) fn chanerr(&self) -> Result<ChanErr, IoatError> {
+        match self.device.read32(Space::Bar0, self.at(ChannelRegister::ChanErr))? {
+            u32::MAX => Err(gone(ChannelRegister::ChanErr)),
+            value => Ok(ChanErr::from_bits(value)),
+        }
+    }
+
+    /// Names the chain: the engine starts counting at 0. One 64-bit write, so that the engine never sees half of it.
+    pub(super) fn set_chainaddr(&self, first: u64) -> Result<(), IoatError> {
+        Ok(self.device.write64(Space::Bar0, self.at(ChannelRegister::ChainAddr), first)?)
+    }
+
+    /// Names the completion word. One 64-bit write.
+    pub(super) fn set_chancmp(&self, word: u64) -> Result<(), IoatError> {
+        Ok(self.device.write64(Space::Bar0, self.at(ChannelRegister::ChanCmp), word)?)
+    }
+
+    /// Stage 1, doorbell: `count` slots are valid since CHAINADDR.
+    pub(super) fn set_dmacount(&self, count: u16) -> Result<(), IoatError> {
+        Ok(self.device.write16(Space::Bar0, self.at(ChannelRegister::DmaCount), count)?)
+    }
+
+    /// Re-arms the interrupt, and wants errors reported in the completion word and by interrupt.
+    pub(super) fn rearm(&self) -> Result<(), IoatError> {
+        let control = ChanCtrl::new()
+            .with_int_dis(true)
+            .with_err_cmp_en(true)
+            .with_any_err_abort_en(true)
+            .with_err_int_en(true);
+        Ok(self.device.write16(Space::Bar0, self.at(ChannelRegister::ChanCtrl), control.into_bits())?)
+    }
+
+    /// Stops the channel at a descriptor boundary and returns the status that then holds. A channel that does
+    /// not run stops nothing.
+    pub(super) fn suspend(&self) -> Result<ChanSts, IoatError> {
+        let status = self.chansts()?;
+        if !runs(status) {
+            return Ok(status);
+        }
+        self.command(ChanCmd::new().with_suspend(true))?;
+        let until = deadline(&*self.device.pause, STOP_PATIENCE);
+        let mut backoff = Backoff::new();
+        loop {
+            let status = self.chansts()?;
+            if !runs(status) {
+                return Ok(status);
+            }
+            if self.device.pause.now_ns() >= until {
+                let waited_ms = ms(STOP_PATIENCE);
+                let chansts = status.into_bits();
+                return Err(IoatError::StopStuck { channel: self.channel, waited_ms, chansts });
+            }
+            backoff.wait(&self.device);
+        }
+    }
+
+    /// Clears the errors and brings the channel to its reset state: HALTED, no chain, no completion word.
+    pub(super) fn reset(&self) -> Result<(), IoatError> {
+        self.clear_errors()?;
+        self.command(ChanCmd::new().with_reset(true))?;
+        let until = deadline(&*self.device.pause, RESET_PATIENCE);
+        let mut backoff = Backoff::new();
+        loop {
+            let command = self.device.read8(Space::Bar0, self.at(ChannelRegister::ChanCmd))?;
+            if command == u8::MAX {
+                return Err(gone(ChannelRegister::ChanCmd));
+            }
+            if !ChanCmd::from_bits(command).reset() {
+                return Ok(());
+            }
+            if self.device.pause.now_ns() >= until {
+                return Err(IoatError::ResetStuck { channel: self.channel, waited_ms: ms(RESET_PATIENCE) });
+            }
+            backoff.wait(&self.device);
+        }
+    }
+
+    /// CHANERR and CHANERR_INT are write-one-to-clear, and sticky across a channel reset: a bit left in either
+    /// keeps real engines from starting again.
+    fn clear_errors(&self) -> Result<(), IoatError> {
+        let errors = self.chanerr()?;
+        if !errors.is_empty() {
+            self.device.write32(Space::Bar0, self.at(ChannelRegister::ChanErr), errors.into_bits())?;
+        }
+        let offset = pci::CHANERR_INT as u64;
+        let mirrored = self.device.read32(Space::Config, offset)?;
+        if mirrored == u32::MAX {
+            return Err(IoatError::Gone { register: "CHANERR_INT" });
+        }
+        if mirrored != 0 {
+            self.device.write32(Space::Config, offset, mirrored)?;
+        }
+        Ok(())
+    }
+
+    fn command(&self, command: ChanCmd) -> Result<(), IoatError> {
+        Ok(self.device.write8(Space::Bar0, self.at(ChannelRegister::ChanCmd), command.into_bits())?)
+    }
+
+    fn at(&self, register: ChannelRegister) -> u64 {
+        channel_base(usize::from(self.channel)) + register.offset()
+    }
+}
+
+/// First looks at once, then waits ever longer: a register read over a socket costs more than the reset itself.
+struct Backoff(Duration);
+
+impl Backoff {
+    const fn new() -> Self {
+        Self(Duration::from_micros(20))
+    }
+
+    fn wait(&mut self, device: &Device) {
+        device.pause.sleep(self.0);
+        self.0 = (self.0 * 2).min(Duration::from_millis(2));
+    }
+}
+
+fn runs(status: ChanSts) -> bool {
+    matches!(status.state(), Some(ChannelState::Active | ChannelState::Idle))
+}
+
+fn gone(register: ChannelRegister) -> IoatError {
+    IoatError::Gone { register: register.name() }
+}
+
+fn ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

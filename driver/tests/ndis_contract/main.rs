@@ -1,0 +1,18 @@
+//! The contract of interrupts, DPCs and NetDMA's two report calls, from outside, clause by clause: a test's
+//! name begins with its clause.
+
+mod rig;
+
+mod interrupt;
+
+mod isr;
+
+mod queue;
+
+mod dpc;
+
+mod synchronize;
+
+mod netdma;
+
+mod stress;
