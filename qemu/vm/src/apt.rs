@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use crate::cache::{size_of_tree, CacheError, make_folder};
+use crate::cache::{CacheError, make_folder, size_of_tree};
 use crate::child::Child;
 use crate::qemu::program_on_path;
 use crate::stop::Stop;
@@ -48,19 +48,27 @@ pub struct Archive {
 #[derive(Debug, Error)]
 pub enum AptError {
     /// This is no Debian.
-    #[error("no apt-get and dpkg-deb on PATH: this machine is no Debian; install QEMU >= 10.1 with vfio-user-pci by its own means, and name a kernel to `boot --kernel FILE`")]
+    #[error(
+        "no apt-get and dpkg-deb on PATH: this machine is no Debian; install QEMU >= 10.1 with vfio-user-pci by its own means, and name a kernel to `boot --kernel FILE`"
+    )]
     NoApt,
     /// A fresh machine.
-    #[error("apt has no package lists, so it cannot say which mirror it uses: run `sudo apt-get update` once")]
+    #[error(
+        "apt has no package lists, so it cannot say which mirror it uses: run `sudo apt-get update` once"
+    )]
     NoLists,
     /// Another distribution with apt.
-    #[error("apt here uses no Debian mirror (its repositories: {0}); install QEMU >= 10.1 with vfio-user-pci by its own means, and name a kernel to `boot --kernel FILE`")]
+    #[error(
+        "apt here uses no Debian mirror (its repositories: {0}); install QEMU >= 10.1 with vfio-user-pci by its own means, and name a kernel to `boot --kernel FILE`"
+    )]
     NoMirror(String),
     /// No key to check with.
     #[error("{KEYRING} is missing: run `sudo apt-get install debian-archive-keyring`")]
     NoKeyring,
     /// The key is too old.
-    #[error("{KEYRING} lacks the key of {STABLE}: run `sudo apt-get install --only-upgrade debian-archive-keyring`")]
+    #[error(
+        "{KEYRING} lacks the key of {STABLE}: run `sudo apt-get install --only-upgrade debian-archive-keyring`"
+    )]
     OldKeyring,
     /// apt said no.
     #[error("apt-get {what}: {why}")]
@@ -108,7 +116,8 @@ impl Apt {
         for folder in ["state/lists/partial", "cache/archives/partial"] {
             make_folder(&root.join(folder))?;
         }
-        let sources = [STABLE, BACKPORTS].map(|suite| format!("deb [signed-by={KEYRING}] {mirror} {suite} main\n"));
+        let sources =
+            [STABLE, BACKPORTS].map(|suite| format!("deb [signed-by={KEYRING}] {mirror} {suite} main\n"));
         let apt = Self { root: root.into(), stop };
         apt.write("state/status", "")?;
         apt.write("sources.list", &sources.concat())?;
@@ -118,7 +127,12 @@ impl Apt {
     /// Fetches the package lists.
     pub fn update(&self, on_bytes: &mut dyn FnMut(u64)) -> Result<(), AptError> {
         // Without lists of descriptions it is a third of the bytes.
-        let result = self.run("update", &["-o", "Acquire::Languages=none", "update"], &self.root.join("state"), on_bytes);
+        let result = self.run(
+            "update",
+            &["-o", "Acquire::Languages=none", "update"],
+            &self.root.join("state"),
+            on_bytes,
+        );
         match result {
             Err(AptError::Failed { why, .. }) if why.contains("NO_PUBKEY") => Err(AptError::OldKeyring),
             other => other.map(drop),
@@ -138,10 +152,15 @@ impl Apt {
     }
 
     /// Fetches archives; those that are there already are not fetched again.
-    pub fn fetch(&self, archives: &[Archive], on_bytes: &mut dyn FnMut(u64)) -> Result<Vec<PathBuf>, AptError> {
+    pub fn fetch(
+        &self,
+        archives: &[Archive],
+        on_bytes: &mut dyn FnMut(u64),
+    ) -> Result<Vec<PathBuf>, AptError> {
         let folder = self.root.join("cache/archives");
         let missing = archives.iter().filter(|archive| archive.missing_in(&folder));
-        let names: Vec<_> = missing.map(|archive| format!("{}={}", archive.package, archive.version)).collect();
+        let names: Vec<_> =
+            missing.map(|archive| format!("{}={}", archive.package, archive.version)).collect();
         if !names.is_empty() {
             let mut words = vec!["download"];
             words.extend(names.iter().map(String::as_str));
@@ -159,7 +178,8 @@ impl Apt {
         on_bytes: &mut dyn FnMut(u64),
     ) -> Result<String, AptError> {
         let (answer, log) = (self.root.join("answer"), self.root.join("log"));
-        let create = |path: &PathBuf| File::create(path).map_err(|source| AptError::Io { path: path.clone(), source });
+        let create =
+            |path: &PathBuf| File::create(path).map_err(|source| AptError::Io { path: path.clone(), source });
         let mut command = Command::new("apt-get");
         command.args(self.options()).args(words).current_dir(watched).env("LC_ALL", "C");
         command.stdin(Stdio::null()).stdout(create(&answer)?).stderr(create(&log)?);
@@ -243,7 +263,8 @@ pub fn unpack(archive: &Path, folder: &Path) -> Result<(), AptError> {
 
 /// Debian's own archive ends in `/debian`; the security archive has no backports.
 fn mirror_among(repositories: &str) -> Result<&str, AptError> {
-    let mut repositories_in_use = repositories.lines().map(str::trim).filter(|line| !line.is_empty()).peekable();
+    let mut repositories_in_use =
+        repositories.lines().map(str::trim).filter(|line| !line.is_empty()).peekable();
     if repositories_in_use.peek().is_none() {
         return Err(AptError::NoLists);
     }

@@ -22,6 +22,10 @@ pub mod outcome;
 
 pub mod error;
 
+pub mod doctor;
+
+pub mod mistakes;
+
 pub mod setup;
 
 pub mod apt;

@@ -66,7 +66,9 @@ pub enum SetupError {
     #[error(transparent)]
     Qemu(#[from] QemuError),
     /// The disk is full.
-    #[error("{path} has {free} free and the setup needs about {needed}: make room, or put the cache elsewhere with NETDMA_CACHE")]
+    #[error(
+        "{path} has {free} free and the setup needs about {needed}: make room, or put the cache elsewhere with NETDMA_CACHE"
+    )]
     NoRoom {
         /// The cache.
         path: PathBuf,
@@ -245,7 +247,9 @@ impl Setup {
                 let version = qemu::probe_folder(&tree)?.version.to_string();
                 (tree.clone(), self.cache.qemu(), version)
             }
-            Part::Busybox => (self.make_busybox(&tree)?, self.cache.busybox(), order.archives[0].version.clone()),
+            Part::Busybox => {
+                (self.make_busybox(&tree)?, self.cache.busybox(), order.archives[0].version.clone())
+            }
             Part::Kernel(_) => {
                 let place = self.cache.kernels().join(&order.release);
                 (self.make_kernel(&tree, &order.release)?, place, order.release.clone())
@@ -285,7 +289,8 @@ impl Setup {
 
     fn check_room(&self, needed: u64) -> Result<(), SetupError> {
         let path = self.cache.root().to_path_buf();
-        let free = syscall::free_bytes(&path).map_err(|source| SetupError::Io { path: path.clone(), source })?;
+        let free =
+            syscall::free_bytes(&path).map_err(|source| SetupError::Io { path: path.clone(), source })?;
         if free >= needed {
             return Ok(());
         }
@@ -332,7 +337,9 @@ fn kernel_order(wanted: &str, apt: &Apt) -> Result<Order, SetupError> {
         let mut archives = apt.resolve(suite, "linux-image-amd64")?;
         let Some(release) = release_among(&archives) else { continue };
         if wanted == "newest" || is_version(&release, wanted) {
-            archives.retain(|archive| archive.package.starts_with("linux-") && archive.package.contains(&release));
+            archives.retain(|archive| {
+                archive.package.starts_with("linux-") && archive.package.contains(&release)
+            });
             return Ok(Order { suite, archives, release });
         }
         present.push(release);

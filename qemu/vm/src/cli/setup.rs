@@ -70,8 +70,13 @@ impl Display {
     fn begin(&mut self, what: String, total_bytes: u64) {
         self.begun = Instant::now();
         if self.terminal {
-            let template = if total_bytes > 0 { "{spinner} {msg} {bar:30} {bytes}/{total_bytes}" } else { "{spinner} {msg} {bytes}" };
-            let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+            let template = if total_bytes > 0 {
+                "{spinner} {msg} {bar:30} {bytes}/{total_bytes}"
+            } else {
+                "{spinner} {msg} {bytes}"
+            };
+            let style =
+                ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
             let bar = ProgressBar::new(total_bytes).with_style(style).with_message(what.clone());
             bar.enable_steady_tick(Duration::from_millis(200));
             self.bar = Some(bar);
