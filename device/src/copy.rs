@@ -112,7 +112,9 @@ fn move_piece(piece: &Ranges<'_>, operation: &Operation) -> u64 {
             source.len().min(destination.len())
         }
         Ranges::Fill { destination } => {
-            access::fill(destination, operation.source.to_le_bytes(), operation.at);
+            // A copy of the slice, so that a copy's slices need no address and stay in registers.
+            let destination = *destination;
+            access::fill(&destination, operation.source.to_le_bytes(), operation.at);
             destination.len()
         }
         Ranges::Nothing => 0,
