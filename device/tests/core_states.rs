@@ -3,8 +3,8 @@
 mod core_support;
 
 use core_support::{
-    Begun, Bench, CHANERR_INT, LINUX_CHANCTRL, NOWHERE, RESET, RESUME, RING, SOURCE, SUSPEND, TARGET, WORD, cmpl, copy,
-    int, null, pattern, slot,
+    Begun, Bench, CHANERR_INT, LINUX_CHANCTRL, NOWHERE, RESET, RESUME, RING, SOURCE, SUSPEND, TARGET, WORD,
+    cmpl, copy, int, null, pattern, slot,
 };
 use ioat_spec::ChannelRegister::{ChainAddr, ChanCmd, ChanCtrl, ChanErr, DmaCount};
 use ioat_spec::ChannelState::{self, Active, Armed, Halted, Idle, Suspended};
