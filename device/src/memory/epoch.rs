@@ -1,11 +1,11 @@
 //! Generations and pins: how an unmap learns that nothing uses what it removed.
 //!
-//! Every unmap that removes something starts a new generation. A pin writes down the generation that it saw. Whatever
-//! was removed before generation `g` began can be reached only by pins of generations below `g`.
+//! Every unmap that removes something starts a new generation. A pin writes down the generation that it saw.
+//! Whatever was removed before generation `g` began can be reached only by pins of generations below `g`.
 //!
 //! The pairing: a pin stores its generation, fences, and re-reads the current one; an unmap stores the new
-//! generation, fences, and reads the pins. Of the two, at least one sees the other: either the pin notices the new generation
-//! and starts over, or the unmap sees the pin.
+//! generation, fences, and reads the pins. Of the two, at least one sees the other: either the pin notices the
+//! new generation and starts over, or the unmap sees the pin.
 
 use std::sync::Arc;
 

@@ -20,8 +20,8 @@ pub(super) struct Files {
     used: BTreeMap<u32, (FileMapping, u64)>,
     /// Mappings that no map names, each with the first generation that cannot reach it.
     limbo: Vec<(u64, FileMapping)>,
-    /// Bytes that the maps cover.
-    pub(super) bytes: u64,
+    /// Bytes that the maps cover: up to 2^64.
+    pub(super) bytes: u128,
 }
 
 impl Files {
@@ -66,8 +66,8 @@ impl Files {
         }
     }
 
-    /// Drops what no pin can reach. It must ask for the oldest pin itself, after the mappings went to limbo: an answer
-    /// from before would miss a pin that came in between.
+    /// Drops what no pin can reach. It must ask for the oldest pin itself, after the mappings went to limbo: an
+    /// answer from before would miss a pin that came in between.
     pub(super) fn collect_limbo(&mut self, epoch: &Epoch) {
         if self.limbo.is_empty() {
             return;

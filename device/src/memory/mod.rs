@@ -16,6 +16,7 @@
 //! Lock order: `DmaTable::files`, then `DmaTable::maps`, then the epoch's list of readers.
 
 mod error;
+mod maps;
 mod table;
 
 mod file;

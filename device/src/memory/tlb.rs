@@ -149,7 +149,6 @@ fn index(page: u64) -> usize {
 
 /// The set of a page that finds the first one full.
 #[inline]
-#[expect(clippy::cast_possible_truncation, reason = "SET_BITS are left")]
 fn other_index(page: u64) -> usize {
     // 2^64 divided by the golden ratio: the usual multiplier of multiplicative hashing.
     ((page / PAGE).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (u64::BITS - SET_BITS)) as usize
