@@ -157,10 +157,6 @@ impl Chain {
         }
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.outstanding.len()
-    }
-
     /// The descriptor processed last; none before the first.
     pub(super) fn last(&self) -> Option<DescriptorAddr> {
         self.last
