@@ -1,8 +1,50 @@
-//! A virtual Intel I/OAT v3 DMA engine: the data path as a sans-IO core, the threads around it, and the
-//! vfio-user server in front.
+//! A virtual Intel I/OAT v3 DMA engine.
 //!
-//! The modules are listed in the order of the data path.
+//! Reading order: what the engine stands on (guest memory, identity, registers, channel state), the six stages of the
+//! data path on the device's side, what puts them together (a run of descriptors, the function), and around that core
+//! the threads (the engine) and the vfio-user server.
 
 pub mod memory;
 
+pub mod profile;
+
+mod config_space;
+
+mod registers;
+
+mod general;
+
+mod unaffiliated;
+
+mod signals;
+
+mod channel;
+
+mod channel_registers;
+
+mod path;
+
+mod doorbell;
+
+mod fetch;
+
+mod translate;
+
+mod copy;
+
+mod complete;
+
+mod msix;
+
+pub mod run;
+
+pub mod function;
+
+pub mod engine;
+
 pub mod server;
+
+pub use function::{Begin, Effects, Finished, Function};
+pub use msix::InterruptSink;
+pub use profile::{ChannelsError, Profile};
+pub use run::Run;

@@ -1,6 +1,7 @@
 //! The server as the `vfio_user` crate's client sees it: an independent codec, written by other people.
 //!
 //! That client waits forever for the rest of an error reply, so it is used on success paths only, with a time limit.
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 mod server_support;
 

@@ -6,10 +6,11 @@ use ioat_spec::pci::{BAR0_SIZE, CONFIG_SIZE, MSIX_PBA_OFFSET};
 use ioat_stage::{Faults, Trace};
 
 use super::Engine;
-use crate::function::InterruptSink;
+use crate::InterruptSink;
 use crate::memory::{Access, MapError, UnmapError};
 use crate::server::{
-    Backend, DmaMap, DmaUnmap, Errno, FileAccess, Identity, IrqChange, IrqInfo, IrqTable, RegionInfo, irq, region,
+    Backend, DmaMap, DmaUnmap, Errno, FileAccess, Identity, IrqChange, IrqInfo, IrqTable, RegionInfo, irq,
+    region,
 };
 
 /// The region and interrupt tables of an engine with this many vectors.
@@ -72,7 +73,8 @@ where
         match region {
             0 if (u64::from(MSIX_PBA_OFFSET)..u64::from(MSIX_PBA_OFFSET) + 8).contains(&offset) => {
                 let pending = self.irqs.pending_word(irq::MSIX, 0).to_le_bytes();
-                let start = usize::try_from(offset - u64::from(MSIX_PBA_OFFSET)).map_err(|_| Errno::EINVAL)?;
+                let start =
+                    usize::try_from(offset - u64::from(MSIX_PBA_OFFSET)).map_err(|_| Errno::EINVAL)?;
                 data.iter_mut().zip(&pending[start..]).for_each(|(to, from)| *to = *from);
             }
             0 => self.engine.bar_read(offset, data),
@@ -113,15 +115,19 @@ where
     fn dma_unmap(&self, what: DmaUnmap) -> Result<(), Errno> {
         match what {
             DmaUnmap::All => self.engine.unmap(|table| Ok(table.unmap_all())),
-            DmaUnmap::Range { iova, size } => self.engine.unmap(|table| table.unmap(iova, size)).map_err(|error: UnmapError| {
-                log::warn!("DMA_UNMAP of {size:#x} bytes at {iova:#x} refused: {error}");
-                Errno::EINVAL
-            }),
+            DmaUnmap::Range { iova, size } => {
+                self.engine.unmap(|table| table.unmap(iova, size)).map_err(|error: UnmapError| {
+                    log::warn!("DMA_UNMAP of {size:#x} bytes at {iova:#x} refused: {error}");
+                    Errno::EINVAL
+                })
+            }
         }
     }
 
     fn set_irq(&self, change: IrqChange) -> Result<(), Errno> {
-        self.irqs.apply(change)
+        self.irqs.apply(change)?;
+        self.engine.delivery_changed();
+        Ok(())
     }
 
     fn reset(&self) {

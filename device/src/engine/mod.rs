@@ -14,9 +14,10 @@ use std::time::Duration;
 use ioat_stage::pause::Join;
 use ioat_stage::{Bell, Faults, Pause, Task, Trace};
 
-pub use backend::Served;
+pub use backend::{Served, identity};
 
-use crate::function::{Effects, Function, InterruptSink};
+use crate::InterruptSink;
+use crate::function::{Effects, Function};
 use crate::memory::{DmaTable, Unmapped};
 use crate::profile::Profile;
 
@@ -70,7 +71,7 @@ where
     pub fn start(parts: Parts<T>, faults: impl FnMut(Option<u8>) -> F) -> std::io::Result<Self> {
         let Parts { profile, table, interrupts, trace, pause, start_latency } = parts;
         let function = Function::new(profile, faults, trace, interrupts);
-        let channels = function.channels();
+        let channels = usize::from(profile.channels);
         let shared = Arc::new(Shared {
             function,
             table,
@@ -116,6 +117,11 @@ where
     pub fn reset(&self) {
         let effects = self.shared.function.reset();
         self.shared.apply(effects);
+    }
+
+    /// Tells the engine that the client changed how interrupts are delivered.
+    pub fn delivery_changed(&self) {
+        self.shared.function.delivery_changed();
     }
 
     /// The client's memory. To unmap, use [`Engine::unmap`].

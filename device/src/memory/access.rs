@@ -30,7 +30,8 @@ pub fn load_descriptor(source: &VolatileSlice<'_>) -> Result<[u64; 8], VolatileM
 /// Fills the slice with an 8-byte pattern. `phase` is the slice's position in the whole fill: byte `j` of the
 /// slice becomes byte `(phase + j) % 8` of the pattern.
 pub fn fill(destination: &VolatileSlice<'_>, pattern: [u8; 8], phase: u64) {
-    let turned = u64::from_le_bytes(pattern).rotate_right(((phase % 8) * 8) as u32).to_le_bytes();
+    let mut turned = pattern;
+    turned.rotate_left((phase % 8) as usize);
     let mut chunk = [0; FILL_CHUNK];
     let chunk_len = FILL_CHUNK.min(destination.len().next_multiple_of(8));
     for word in chunk[..chunk_len].chunks_exact_mut(8) {

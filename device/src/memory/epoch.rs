@@ -1,11 +1,11 @@
 //! Generations and pins: how an unmap learns that nothing uses what it removed.
 //!
-//! Every unmap that removes something starts a new generation. A pin writes down the generation that it saw. Whatever
-//! was removed before generation `g` began can be reached only by pins of generations below `g`.
+//! Every unmap that removes something starts a new generation. A pin writes down the generation that it saw.
+//! Whatever was removed before generation `g` began can be reached only by pins of generations below `g`.
 //!
 //! The pairing: a pin stores its generation, fences, and re-reads the current one; an unmap stores the new
-//! generation, fences, and reads the pins. Of the two, at least one sees the other: either the pin notices the new generation
-//! and starts over, or the unmap sees the pin.
+//! generation, fences, and reads the pins. Of the two, at least one sees the other: either the pin notices the
+//! new generation and starts over, or the unmap sees the pin.
 
 use std::sync::Arc;
 
@@ -84,5 +84,131 @@ impl Epoch {
         // Pairs with the fence in `pin`.
         fence(Ordering::SeqCst);
         lock(&self.slots).iter().map(|slot| slot.pinned.load(Ordering::Acquire)).min().unwrap_or(UNPINNED)
+    }
+}
+
+/// `RUSTFLAGS="--cfg loom" cargo test -p vfio-user-ioat --lib --release --target-dir target/loom memory::epoch`
+#[cfg(all(test, loom))]
+mod tests {
+    use std::sync::Arc;
+
+    use loom::sync::RwLock;
+    use loom::thread;
+
+    use super::super::sync::{AtomicU64, Ordering};
+    use super::{Epoch, Slot};
+
+    const ALIVE: u64 = 1;
+    const GONE: u64 = 0;
+
+    /// A table of one map, and the state of its mapping. All accesses to `mapping` are relaxed: only the epoch may
+    /// order them.
+    struct Model {
+        epoch: Epoch,
+        map: RwLock<bool>,
+        mapping: AtomicU64,
+        /// Bytes written through the mapping.
+        bytes: AtomicU64,
+    }
+
+    impl Model {
+        fn new() -> Arc<Self> {
+            Arc::new(Self {
+                epoch: Epoch::new(),
+                map: RwLock::new(true),
+                mapping: AtomicU64::new(ALIVE),
+                bytes: AtomicU64::new(0),
+            })
+        }
+
+        /// What a worker does with one chunk.
+        fn chunk(&self, slot: &Slot) {
+            self.epoch.pin(slot);
+            if *self.map.read().unwrap() {
+                assert_eq!(self.mapping.load(Ordering::Relaxed), ALIVE, "use after unmap");
+                self.bytes.fetch_add(1, Ordering::Relaxed);
+                assert_eq!(self.mapping.load(Ordering::Relaxed), ALIVE, "unmapped in use");
+            }
+            self.epoch.unpin(slot);
+        }
+
+        /// What the server does: remove, advance, wait.
+        fn unmap(&self) {
+            *self.map.write().unwrap() = false;
+            let generation = self.epoch.advance();
+            while self.epoch.oldest() < generation {
+                thread::yield_now();
+            }
+            self.mapping.store(GONE, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn nothing_is_used_after_the_unmap_drained() {
+        loom::model(|| {
+            let model = Model::new();
+            let slot = model.epoch.register();
+            let worker = {
+                let (model, slot) = (Arc::clone(&model), Arc::clone(&slot));
+                thread::spawn(move || {
+                    model.chunk(&slot);
+                    model.chunk(&slot);
+                })
+            };
+
+            model.unmap();
+            let bytes = model.bytes.load(Ordering::Relaxed);
+            worker.join().unwrap();
+
+            assert_eq!(model.bytes.load(Ordering::Relaxed), bytes, "a write after the drain");
+        });
+    }
+
+    #[test]
+    fn cached_range_is_not_used_in_a_later_generation() {
+        loom::model(|| {
+            let model = Model::new();
+            let slot = model.epoch.register();
+            let worker = {
+                let (model, slot) = (Arc::clone(&model), Arc::clone(&slot));
+                thread::spawn(move || {
+                    // What a reader remembers of its last pin: the generation, and whether it found the map.
+                    let mut cached = (0, false);
+                    for _ in 0..2 {
+                        let generation = model.epoch.pin(&slot);
+                        if cached.0 != generation {
+                            cached = (generation, *model.map.read().unwrap());
+                        }
+                        if cached.1 {
+                            assert_eq!(model.mapping.load(Ordering::Relaxed), ALIVE, "stale cache");
+                        }
+                        model.epoch.unpin(&slot);
+                    }
+                })
+            };
+
+            model.unmap();
+
+            worker.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn reader_registered_during_an_unmap_is_safe() {
+        loom::model(|| {
+            let model = Model::new();
+            let worker = {
+                let model = Arc::clone(&model);
+                thread::spawn(move || {
+                    let slot = model.epoch.register();
+                    model.chunk(&slot);
+                    model.epoch.deregister(&slot);
+                })
+            };
+
+            model.unmap();
+
+            worker.join().unwrap();
+        });
     }
 }

@@ -155,8 +155,9 @@ pub enum Denied {
         /// The address.
         iova: u64,
     },
-    /// The map's file was truncated under the device (R40); until it is mapped anew, it is not used.
-    #[error("{iova:#x} is in a file that was truncated after it was mapped")]
+    /// The map's file was truncated under the device (R40), or its huge pages ran out; until it is mapped anew, it is
+    /// not used.
+    #[error("{iova:#x} is in a file that lost pages after it was mapped")]
     Truncated {
         /// The address.
         iova: u64,

@@ -16,9 +16,11 @@
 //! Lock order: `DmaTable::files`, then `DmaTable::maps`, then the epoch's list of readers.
 
 mod error;
+mod maps;
 mod table;
 
 mod file;
+mod files;
 mod heap;
 mod sigbus;
 

@@ -95,9 +95,10 @@ impl GuestMemory for Pin {
             None => self.look_aside(lane, iova, len, want)?,
         };
         // The volatile and atomic accessors of vm-memory start from an address and a length.
-        // SAFETY: the range came from the table in this pin's generation, or in an earlier one with no unmap since, so
-        // `[host, host + len)` lies in a `FileMapping`. It is unmapped only when its last map was removed and no pin of
-        // an earlier generation is alive (`Files::collect_limbo`): not while `self` is, whose borrow the slice has.
+        // SAFETY: the range came from the table under this pin, or under an earlier one with no unmap since, so
+        // `[host, host + len)` lies in a `FileMapping`. That goes away only when its last map was removed and no
+        // pin of an earlier generation is alive (`Files::collect_limbo`): not while `self` is, which the slice
+        // borrows.
         Ok(unsafe { VolatileSlice::new(with_exposed_provenance_mut(host_usize(host)), host_usize(len)) })
     }
 

@@ -1,10 +1,10 @@
 //! Survives a client that truncates a file after it mapped it (R40).
 //!
 //! A touch beyond the end of a mapped file raises SIGBUS in the worker. The handler looks up the address among the
-//! file mappings; from the touched page to the mapping's end it puts anonymous memory, marks the mapping as poisoned, and lets
-//! the copy run on into bytes that nobody will be told about. From the touched page on, because whatever is beyond the
-//! end of a file at one page is so at all later ones, and one split per mapping cannot exhaust `vm.max_map_count`.
-//! Any other SIGBUS goes to whoever had the signal before.
+//! file mappings; from the touched page to the mapping's end it puts anonymous memory, marks the mapping as
+//! poisoned, and lets the copy run on into bytes that nobody will be told about. All the rest of the mapping, because
+//! what is beyond the end of a file at one page is so at all later ones, and one split per mapping cannot exhaust
+//! `vm.max_map_count`. Any other SIGBUS goes to whoever had the signal before.
 //!
 //! Memfds sealed against shrinking (QEMU's default) never get here.
 #![expect(unsafe_code, reason = "a signal handler, and a mapping put over another in it")]
@@ -193,13 +193,15 @@ fn replace_at(address: usize) -> bool {
     true
 }
 
-/// Hands a foreign SIGBUS to the previous action: a fault happens again on return, a sent signal is sent again.
+/// Hands a foreign SIGBUS on: a fault happens again on return, under the previous action (the standard library's,
+/// which looks for stack overflows); a sent signal is sent again, under the default one.
 fn give_back(signal: libc::c_int, by_kernel: bool) {
     // SAFETY: sigaction and raise are async-signal-safe; the pointers are valid; an all-zero `sigaction` is the
     // default action.
     unsafe {
         let default: libc::sigaction = mem::zeroed();
-        libc::sigaction(signal, PREVIOUS.get().unwrap_or(&default), null_mut());
+        let next = PREVIOUS.get().filter(|_| by_kernel).unwrap_or(&default);
+        libc::sigaction(signal, next, null_mut());
         if !by_kernel {
             libc::raise(signal);
         }

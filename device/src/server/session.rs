@@ -186,14 +186,18 @@ impl<'a> Session<'a> {
                     }
                     filled += received.bytes;
                     let waited = waiting_since.take().map(|since: Instant| since.elapsed());
-                    self.brisk = waited.is_none_or(|time| time <= self.options.spin * 2);
+                    // A payload comes together with its header, and says nothing about the next message.
+                    if part == Part::Header {
+                        self.brisk = waited.is_none_or(|time| time <= self.options.spin * 2);
+                    }
                 }
                 Err(error) => match error.kind() {
                     io::ErrorKind::Interrupted => {}
                     io::ErrorKind::WouldBlock => {
                         let since = *waiting_since.get_or_insert_with(Instant::now);
                         if self.brisk && since.elapsed() < self.options.spin {
-                            std::hint::spin_loop();
+                            // On one core with the client, it must run for its message to come.
+                            std::thread::yield_now();
                         } else {
                             self.wait_readable(None)?;
                         }

@@ -72,6 +72,21 @@ impl<T: Trace + ?Sized> Trace for Arc<T> {
     }
 }
 
+/// No sink given takes nothing.
+impl<T: Trace> Trace for Option<T> {
+    fn event(&self, event: Event) {
+        if let Some(sink) = self {
+            sink.event(event);
+        }
+    }
+
+    fn flush(&self) {
+        if let Some(sink) = self {
+            sink.flush();
+        }
+    }
+}
+
 /// Keeps the newest events in memory.
 pub struct Recorder {
     events: Mutex<VecDeque<Event>>,

@@ -1,4 +1,5 @@
 //! What the memory tests need of the system: memfds, and what /proc says about this process.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 #![expect(unsafe_code, reason = "memfd_create, pipe and seals have no safe interface")]
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
@@ -20,10 +21,25 @@ pub(crate) fn memfd(len: u64) -> File {
 
 /// The same, with a name by which /proc knows it.
 pub(crate) fn named_memfd(name: &str, len: u64) -> File {
+    memfd_with(name, len, libc::MFD_ALLOW_SEALING)
+}
+
+/// A memfd in 2 MiB huge pages.
+pub(crate) fn huge_memfd(len: u64) -> File {
+    memfd_with("huge", len, libc::MFD_HUGETLB | libc::MFD_HUGE_2MB)
+}
+
+/// 2 MiB huge pages that a mapping can get on this machine now.
+pub(crate) fn free_huge_pages() -> u64 {
+    let dir = "/sys/kernel/mm/hugepages/hugepages-2048kB";
+    fs::read_to_string(format!("{dir}/free_hugepages")).map_or(0, |text| text.trim().parse().unwrap())
+}
+
+fn memfd_with(name: &str, len: u64, flags: u32) -> File {
     let name = CString::new(name).unwrap();
     // SAFETY: the name is a valid C string; the new descriptor has no other owner.
     let file = unsafe {
-        let fd = libc::memfd_create(name.as_ptr(), libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING);
+        let fd = libc::memfd_create(name.as_ptr(), libc::MFD_CLOEXEC | flags);
         assert!(fd >= 0, "{}", std::io::Error::last_os_error());
         File::from_raw_fd(fd)
     };
@@ -85,6 +101,12 @@ pub(crate) fn fds(name: &str) -> usize {
         .map(|entry| names(entry.unwrap()))
         .filter(|target| target.to_string_lossy().starts_with(&wanted))
         .count()
+}
+
+/// Sends this thread a signal.
+pub(crate) fn raise(signal: i32) {
+    // SAFETY: raise takes no memory.
+    unsafe { libc::raise(signal) };
 }
 
 /// Waits until the unmapped range is unused, as the server does before its reply.

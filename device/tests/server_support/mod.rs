@@ -1,12 +1,17 @@
 //! A small real device behind the server, the server in a thread, and a raw client that can say anything.
 #![allow(dead_code, reason = "each test program uses its own part")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    reason = "a test stops at the first surprise"
+)]
 
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -47,6 +52,12 @@ pub(crate) struct TestDevice {
     pub(crate) irqs: IrqTable,
     pub(crate) resets: AtomicU32,
     pub(crate) departures: AtomicU32,
+    /// How many sessions have begun: each asks for the tables once.
+    pub(crate) identities: AtomicU32,
+    /// A register read with this width panics, as a defect of the device would.
+    pub(crate) broken_width: AtomicU64,
+    /// How long each register write takes.
+    pub(crate) write_pause_us: AtomicU64,
 }
 
 impl TestDevice {
@@ -59,6 +70,9 @@ impl TestDevice {
             irqs: IrqTable::new(&identity),
             resets: AtomicU32::new(0),
             departures: AtomicU32::new(0),
+            identities: AtomicU32::new(0),
+            broken_width: AtomicU64::new(u64::MAX),
+            write_pause_us: AtomicU64::new(0),
         }
     }
 
@@ -92,11 +106,17 @@ impl TestDevice {
 
 impl Backend for TestDevice {
     fn identity(&self) -> Identity {
+        self.identities.fetch_add(1, Ordering::SeqCst);
         Self::tables()
     }
 
     fn read(&self, region: u32, offset: u64, data: &mut [u8]) -> Result<(), Errno> {
         self.note(region, offset, data.len(), false);
+        assert_ne!(
+            self.broken_width.load(Ordering::Relaxed),
+            data.len() as u64,
+            "a defect that the test planted"
+        );
         let memory = self.regions[region as usize].lock().unwrap();
         let offset = offset as usize;
         data.copy_from_slice(&memory[offset..offset + data.len()]);
@@ -105,6 +125,10 @@ impl Backend for TestDevice {
 
     fn write(&self, region: u32, offset: u64, data: &[u8]) -> Result<(), Errno> {
         self.note(region, offset, data.len(), true);
+        match self.write_pause_us.load(Ordering::Relaxed) {
+            0 => {}
+            pause => std::thread::sleep(Duration::from_micros(pause)),
+        }
         let mut memory = self.regions[region as usize].lock().unwrap();
         let offset = offset as usize;
         memory[offset..offset + data.len()].copy_from_slice(data);
@@ -190,9 +214,14 @@ impl Fixture {
 
     /// Waits until the server has returned.
     pub(crate) fn join(&mut self) -> Result<(), ServeError> {
+        self.outcome().unwrap()
+    }
+
+    /// Waits until the server has returned, or panicked.
+    pub(crate) fn outcome(&mut self) -> std::thread::Result<Result<(), ServeError>> {
         let thread = self.thread.take().unwrap();
         eventually("the server returns", || thread.is_finished());
-        thread.join().unwrap()
+        thread.join()
     }
 
     /// A whole new session works: the server is alive and in order.

@@ -15,7 +15,13 @@ pub mod memory;
 
 pub mod iova;
 
+pub mod vfio;
+
 pub mod socket;
+
+pub mod list;
+
+pub mod host;
 
 mod vectors;
 

@@ -47,6 +47,14 @@ pub(crate) fn check_access(offset: u64, len: usize, size: u64, most: usize) -> i
     Err(io::Error::new(io::ErrorKind::InvalidInput, format!("outside a region of {size:#x} bytes")))
 }
 
+/// Checks that an access was not cut short.
+pub(crate) fn whole(done: usize, width: usize) -> io::Result<()> {
+    if done == width {
+        return Ok(());
+    }
+    Err(io::Error::new(io::ErrorKind::UnexpectedEof, format!("the device did {done} bytes of {width}")))
+}
+
 fn read16(registers: &dyn Registers, offset: u64) -> Result<u16, HwError> {
     let mut data = [0; 2];
     registers.read(Space::Config, offset, &mut data)?;

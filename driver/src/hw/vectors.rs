@@ -124,3 +124,61 @@ fn event() -> io::Result<EventFd> {
 fn error(vector: u32, what: &'static str, errno: i32) -> HwError {
     HwError::Interrupt { vector, what, source: io::Error::from_raw_os_error(errno) }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use ioat_stage::{Task, ThreadPause};
+
+    use super::*;
+
+    #[test]
+    fn several_messages_are_one_wake_with_their_number() {
+        let vectors = Vectors::new(2).unwrap();
+        let events = vectors.fresh(2).unwrap();
+        events[1].write(1).unwrap();
+        events[1].write(4).unwrap();
+        let ended = vectors.wait(1, &ThreadPause::new(), None).unwrap();
+        assert_eq!(ended, Ended::Fired(Fired::Times(5)));
+    }
+
+    #[test]
+    fn a_blocked_wait_ends_when_its_vector_fires_and_when_stopped() {
+        let vectors = Arc::new(Vectors::new(1).unwrap());
+        let pause = Arc::new(ThreadPause::new());
+        let (waiting, waiter_pause) = (vectors.clone(), pause.clone());
+        let body = Box::new(move || {
+            assert_eq!(waiting.wait(0, &*waiter_pause, None).unwrap(), Ended::Fired(Fired::Times(2)));
+            assert_eq!(waiting.wait(0, &*waiter_pause, None).unwrap(), Ended::Fired(Fired::Stopped));
+        });
+        let waiter = pause.spawn(Task { name: "waiter".into(), cpu: None }, body).unwrap();
+        pause.sleep(Duration::from_millis(2));
+        vectors.vectors[0].event.write(2).unwrap();
+        pause.sleep(Duration::from_millis(2));
+        vectors.stop();
+        assert!(waiter.join());
+    }
+
+    #[test]
+    fn a_stop_ends_all_later_waits_even_of_a_vector_that_fires() {
+        let vectors = Vectors::new(1).unwrap();
+        vectors.stop();
+        for _ in 0..3 {
+            vectors.vectors[0].event.write(1).unwrap();
+            assert_eq!(vectors.wait(0, &ThreadPause::new(), None).unwrap(), Ended::Fired(Fired::Stopped));
+        }
+    }
+
+    #[test]
+    fn what_fired_comes_before_the_end_of_the_device() {
+        let vectors = Vectors::new(1).unwrap();
+        let gone = event().unwrap();
+        gone.write(1).unwrap();
+        vectors.vectors[0].event.write(1).unwrap();
+        let wait = || vectors.wait(0, &ThreadPause::new(), Some(of_event(&gone))).unwrap();
+        assert_eq!(wait(), Ended::Fired(Fired::Times(1)));
+        assert_eq!(wait(), Ended::Gone);
+    }
+}

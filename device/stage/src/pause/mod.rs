@@ -57,7 +57,7 @@ pub struct Task {
 }
 
 /// A started task.
-pub trait Join: Send {
+pub trait Join: Send + Sync {
     /// Waits for its end. True if it returned, false if it panicked.
     fn join(self: Box<Self>) -> bool;
 

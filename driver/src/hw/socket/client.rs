@@ -4,7 +4,8 @@ use std::os::fd::RawFd;
 
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
 
-use super::connection::{Connection, Failed, Request};
+use super::connection::{Connection, Request};
+use super::failure::Failed;
 use super::wire::{
     Command, DMA_READ_WRITE, DeviceInfo, DmaMap, DmaUnmap, IRQS_EVENTFD, IRQS_OFF, IrqInfo, RegionAccess,
     RegionInfo, SetIrqs, Version,

@@ -3,7 +3,7 @@
 //! After anything that leaves the byte stream in doubt (silence, a wrong id, an impossible size) the
 //! connection is dead for good: a late reply must never be taken for the next one's.
 
-use std::io::{self, Read};
+use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::sync::OnceLock;
@@ -14,47 +14,13 @@ use ioat_stage::pause::{SharedPause, deadline};
 use ioat_stage::sync::Mutex;
 use vmm_sys_util::epoll::{ControlOperation, Epoll, EpollEvent, EventSet};
 use vmm_sys_util::sock_ctrl_msg::ScmSocket;
-use zerocopy::{FromBytes, IntoBytes};
+use zerocopy::IntoBytes;
 
 use super::super::fd::of_epoll;
 use super::super::patience::Patience;
+use super::failure::{Death, Failed, errno};
+use super::inbox::Inbox;
 use super::wire::{Command, ERROR, Header, NO_REPLY, TYPE_COMMAND, TYPE_REPLY};
-
-/// The longest message that is taken from a server. Nothing that is asked for comes near.
-const LONGEST: usize = 16 * 1024;
-
-/// Why a request has no answer.
-#[derive(Clone, Debug, thiserror::Error)]
-pub(super) enum Failed {
-    /// The server answered with an error; the connection goes on.
-    #[error("the device refused {command}: {}", io::Error::from_raw_os_error(*errno))]
-    Refused { command: Command, errno: i32 },
-    /// There is no connection any more.
-    #[error(transparent)]
-    Dead(#[from] Death),
-}
-
-/// What ended the connection.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-pub(super) enum Death {
-    #[error("the device closed its socket")]
-    Closed,
-    #[error("no reply to {command} within {} s", timeout.as_secs_f32())]
-    Silent { command: Command, timeout: Duration },
-    #[error("the reply to {command} breaks the protocol: {what}")]
-    Malformed { command: Command, what: String },
-    #[error("socket: {0}")]
-    System(String),
-}
-
-impl From<io::Error> for Death {
-    fn from(error: io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => Self::Closed,
-            _ => Self::System(error.to_string()),
-        }
-    }
-}
 
 /// A request: its command, the parts of its payload, and the descriptors beside them.
 pub(super) struct Request<'a> {
@@ -83,8 +49,7 @@ pub(super) struct Connection {
 /// What only one request at a time may touch.
 struct Traffic {
     next_id: u16,
-    inbox: Box<[u8]>,
-    filled: usize,
+    inbox: Inbox,
 }
 
 impl Connection {
@@ -92,7 +57,7 @@ impl Connection {
         stream.set_nonblocking(true)?;
         let hangup = watch(&stream, EventSet::READ_HANG_UP)?;
         let room = watch(&stream, EventSet::OUT)?;
-        let traffic = Traffic { next_id: 0, inbox: vec![0; LONGEST].into(), filled: 0 };
+        let traffic = Traffic { next_id: 0, inbox: Inbox::new() };
         let traffic = Mutex::new(traffic);
         let (death, patience) = (OnceLock::new(), Patience::default());
         Ok(Self { stream, traffic, death, hangup, room, patience, pause, timeout })
@@ -206,11 +171,11 @@ impl Connection {
     ) -> Result<Result<usize, Failed>, Death> {
         let malformed = |what| Err(Death::Malformed { command, what });
         loop {
-            let (header, size) = self.receive(traffic, command, until)?;
+            let (header, size) = self.receive(&mut traffic.inbox, command, until)?;
             if header.kind() == TYPE_COMMAND {
                 // The server may ask for memory by messages, which a client that shares all of it need not give.
                 self.decline(&header, command, until)?;
-                traffic.consume(size);
+                traffic.inbox.consume(size);
                 // Its messages may not hold up the answer for ever.
                 if self.pause.now_ns() > until {
                     return Err(Death::Silent { command, timeout: self.timeout });
@@ -225,32 +190,30 @@ impl Connection {
                 return malformed(format!("it answers message {got_id} of command {got_command}, not {id}"));
             }
             if header.has(ERROR) {
-                traffic.consume(size);
+                traffic.inbox.consume(size);
                 return Ok(Err(Failed::Refused { command, errno: errno(&header) }));
             }
-            let payload = &traffic.inbox[Header::SIZE..size];
+            let payload = traffic.inbox.payload(size);
             let Some(place) = reply.get_mut(..payload.len()) else {
                 return malformed(format!("{} bytes where at most {} fit", payload.len(), reply.len()));
             };
             place.copy_from_slice(payload);
             let len = payload.len();
-            traffic.consume(size);
+            traffic.inbox.consume(size);
             return Ok(Ok(len));
         }
     }
 
     /// The next whole message; it stays at the front of the inbox until it is consumed.
-    fn receive(&self, traffic: &mut Traffic, command: Command, until: u64) -> Result<(Header, usize), Death> {
+    fn receive(&self, inbox: &mut Inbox, command: Command, until: u64) -> Result<(Header, usize), Death> {
         let mut looks = self.patience.looks();
         loop {
-            if let Some((header, size)) = traffic.front(command)? {
-                if traffic.filled >= size {
-                    return Ok((header, size));
-                }
+            if let Some(message) = inbox.message(command)? {
+                return Ok(message);
             }
-            match (&self.stream).read(&mut traffic.inbox[traffic.filled..]) {
+            match inbox.fill(&self.stream) {
                 Ok(0) => return Err(Death::Closed),
-                Ok(count) => traffic.filled += count,
+                Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     if looks > 0 {
@@ -285,31 +248,8 @@ impl Connection {
     }
 }
 
-impl Traffic {
-    /// The header of the message at the front, if that much has come, and the message's checked size.
-    fn front(&self, command: Command) -> Result<Option<(Header, usize)>, Death> {
-        let Ok((header, _)) = Header::read_from_prefix(&self.inbox[..self.filled]) else { return Ok(None) };
-        let size = usize::try_from(header.size.get()).unwrap_or(usize::MAX);
-        if !(Header::SIZE..=self.inbox.len()).contains(&size) {
-            let what = format!("a message size of {size} bytes");
-            return Err(Death::Malformed { command, what });
-        }
-        Ok(Some((header, size)))
-    }
-
-    fn consume(&mut self, size: usize) {
-        self.inbox.copy_within(size..self.filled, 0);
-        self.filled -= size;
-    }
-}
-
 fn watch(stream: &UnixStream, events: EventSet) -> io::Result<Epoll> {
     let epoll = Epoll::new()?;
     epoll.ctl(ControlOperation::Add, stream.as_raw_fd(), EpollEvent::new(events, 0))?;
     Ok(epoll)
-}
-
-/// An errno that is none (0 would mean success to whoever reads it) counts as EINVAL.
-fn errno(header: &Header) -> i32 {
-    i32::try_from(header.errno.get()).ok().filter(|errno| (1..=4095).contains(errno)).unwrap_or(libc::EINVAL)
 }

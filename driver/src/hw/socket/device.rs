@@ -8,7 +8,7 @@ use vm_memory::MmapRegion;
 
 use super::Options;
 use super::client::{ACCESS, Client};
-use super::connection::Failed;
+use super::failure::Failed;
 use super::wire::{DEVICE_IS_PCI, IRQ_MSIX, REGION_BAR0, REGION_CONFIG};
 use crate::hw::memory::Mapper;
 use crate::hw::pci;
@@ -72,7 +72,7 @@ impl Registers for SocketDevice {
         let failed = |source| HwError::Access { access: "read", space, offset, width, source };
         let region = self.place(space, offset, width).map_err(failed)?;
         let given = self.client.region_read(region, offset, data).map_err(|error| split(error, failed))?;
-        whole(given, width).map_err(failed)
+        pci::whole(given, width).map_err(failed)
     }
 
     fn write(&self, space: Space, offset: u64, data: &[u8]) -> Result<(), HwError> {
@@ -83,7 +83,7 @@ impl Registers for SocketDevice {
             return self.client.region_post(region, offset, data).map_err(|error| split(error, failed));
         }
         let taken = self.client.region_write(region, offset, data).map_err(|error| split(error, failed))?;
-        whole(taken, width).map_err(failed)
+        pci::whole(taken, width).map_err(failed)
     }
 
     fn reset(&self) -> Result<(), HwError> {
@@ -116,6 +116,8 @@ impl InterruptSource for SocketDevice {
     }
 
     fn enable(&self, count: u32) -> Result<(), HwError> {
+        // What was enabled beyond `count` must not stay so.
+        self.disable()?;
         let events = self.vectors.fresh(count)?;
         let failed = |source| HwError::Interrupt { vector: 0, what: "enabling", source };
         let enabled = self.client.irqs_on(IRQ_MSIX, &raw(&events));
@@ -149,13 +151,6 @@ fn split(error: Failed, refused: impl FnOnce(io::Error) -> HwError) -> HwError {
         Failed::Refused { errno, .. } => refused(io::Error::from_raw_os_error(errno)),
         Failed::Dead(death) => HwError::Gone(death.to_string()),
     }
-}
-
-fn whole(done: usize, width: usize) -> io::Result<()> {
-    if done == width {
-        return Ok(());
-    }
-    Err(io::Error::new(io::ErrorKind::UnexpectedEof, format!("the device did {done} bytes of {width}")))
 }
 
 fn wide(len: usize) -> u64 {

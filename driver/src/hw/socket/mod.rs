@@ -7,6 +7,10 @@ mod client;
 
 mod connection;
 
+mod inbox;
+
+mod failure;
+
 mod wire;
 
 use std::io;
@@ -19,8 +23,9 @@ use std::time::Duration;
 use ioat_stage::pause::SharedPause;
 
 use self::client::Client;
-use self::connection::{Connection, Death, Failed};
+use self::connection::Connection;
 use self::device::SocketDevice;
+use self::failure::{Death, Failed};
 use super::iova::IovaSpace;
 use super::memory::{Backing, MappedMemory};
 use super::{Device, HwError};

@@ -1,0 +1,199 @@
+//! What a channel's registers mean (device model 2.2 and 2.5).
+
+use ioat_spec::register::DMA_COMP_V2_V3;
+use ioat_spec::{ChanCmd, ChanCtrl, ChanErr, ChanSts, ChannelRegister};
+use ioat_stage::{Faults, Trace};
+
+use crate::channel::{Channel, Reaction};
+use crate::complete;
+use crate::doorbell;
+use crate::general::store32;
+use crate::msix::{self, Vector};
+use crate::registers::{Piece, Written};
+use crate::unaffiliated::Unaffiliated;
+
+/// CHANCTRL's bits that are kept as written: error behaviour, snoop, IN_USE, completion DCA.
+const CHANCTRL_KEPT: u16 = 0x033c;
+/// The byte of CHANCTRL that holds IN_USE.
+const CHANCTRL_IN_USE_BYTE: usize = 1;
+/// The low half of a 64-bit register.
+const LOW_BYTES: usize = 4;
+
+/// What a write leaves to do outside the channel.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Outcome {
+    pub(crate) wake: bool,
+    pub(crate) quiesce: bool,
+}
+
+impl<F: Faults> Channel<F> {
+    /// A read of some bytes of a register, with what reading does.
+    pub(crate) fn read(&mut self, register: ChannelRegister, piece: &Piece) -> u64 {
+        match register {
+            ChannelRegister::ChanCtrl => self.read_chan_ctrl(piece),
+            ChannelRegister::DmaComp => DMA_COMP_V2_V3.into(),
+            // Every command is complete when its write is answered.
+            ChannelRegister::ChanCmd => 0,
+            ChannelRegister::DmaCount => self.signals.look().count().into(),
+            ChannelRegister::ChanSts => self.read_chan_sts(piece),
+            ChannelRegister::ChainAddr => self.kept.chain_addr,
+            ChannelRegister::ChanCmp => self.kept.chan_cmp,
+            ChannelRegister::Cdar => self.current,
+            ChannelRegister::ChanErr => self.kept.chan_err.into_bits().into(),
+            ChannelRegister::ChanErrMsk => self.kept.chan_err_msk.into_bits().into(),
+            ChannelRegister::DcaCtrl => self.kept.dca_ctrl.into(),
+        }
+    }
+
+    /// A write of some bytes of a register.
+    pub(crate) fn write<T: Trace>(
+        &mut self,
+        register: ChannelRegister,
+        written: Written,
+        unaffiliated: &Unaffiliated,
+        trace: &T,
+    ) -> Outcome {
+        let reaction = match register {
+            ChannelRegister::ChanCtrl => {
+                self.write_chan_ctrl(written, unaffiliated, trace);
+                Reaction::Done
+            }
+            ChannelRegister::ChanCmd => {
+                let command = ChanCmd::from_bits(written.bits.to_le_bytes()[0]);
+                if command == ChanCmd::new().with_reset(true) {
+                    return Outcome { wake: false, quiesce: self.reset() };
+                }
+                self.command(command, unaffiliated)
+            }
+            ChannelRegister::DmaCount => self.write_dma_count(written, trace),
+            ChannelRegister::ChainAddr => self.arm(written.onto(self.kept.chain_addr)),
+            ChannelRegister::ChanCmp => {
+                self.kept.chan_cmp = written.onto(self.kept.chan_cmp);
+                Reaction::Done
+            }
+            ChannelRegister::ChanErr => {
+                self.kept.chan_err = self.kept.chan_err.without(chan_err(written.bits));
+                Reaction::Done
+            }
+            ChannelRegister::ChanErrMsk => {
+                let old = self.kept.chan_err_msk.into_bits().into();
+                self.kept.chan_err_msk = chan_err(written.onto(old));
+                Reaction::Done
+            }
+            ChannelRegister::DcaCtrl => {
+                store32(&mut self.kept.dca_ctrl, written);
+                Reaction::Done
+            }
+            ChannelRegister::DmaComp | ChannelRegister::ChanSts | ChannelRegister::Cdar => Reaction::Done,
+        };
+        match reaction {
+            Reaction::Done => Outcome::default(),
+            Reaction::Wake => Outcome { wake: true, quiesce: false },
+            Reaction::Halt(chanerr) => {
+                self.halt(chanerr);
+                self.announce_halt(chanerr, unaffiliated, trace);
+                Outcome::default()
+            }
+        }
+    }
+
+    /// A halt that no run met: CHANERR_INT and the interrupt. There is no memory here, so no completion word.
+    pub(crate) fn announce_halt<T: Trace>(
+        &mut self,
+        chanerr: ChanErr,
+        unaffiliated: &Unaffiliated,
+        trace: &T,
+    ) {
+        unaffiliated.latch_chanerr(chanerr);
+        let err_int_en = self.kept.chan_ctrl.err_int_en();
+        let halted = complete::halted(self.completed, self.sequence);
+        msix::offer(halted, err_int_en, &mut self.vector(unaffiliated, trace));
+    }
+
+    /// The channel's way to its interrupt.
+    pub(crate) fn vector<'a, T>(
+        &'a mut self,
+        unaffiliated: &'a Unaffiliated,
+        trace: &'a T,
+    ) -> Vector<'a, F, T> {
+        Vector {
+            channel: self.number,
+            generation: self.generation,
+            latch: &mut self.latch,
+            unaffiliated,
+            faults: &mut self.edge_faults,
+            trace,
+        }
+    }
+
+    fn read_chan_ctrl(&mut self, piece: &Piece) -> u64 {
+        let value = self.kept.chan_ctrl.with_int_dis(self.latch.disabled);
+        // The first read after it was cleared claims the channel.
+        if covers(piece, CHANCTRL_IN_USE_BYTE) {
+            self.kept.chan_ctrl.set_in_use(true);
+        }
+        value.into_bits().into()
+    }
+
+    /// A read that ends in the low half latches the high one for the reads that follow it (2.6).
+    fn read_chan_sts(&mut self, piece: &Piece) -> u64 {
+        let low_mask = u64::from(u32::MAX);
+        let now = ChanSts::new(self.completed, self.state.code()).into_bits();
+        let end = piece.first + piece.count;
+        if piece.first >= LOW_BYTES {
+            let high =
+                if end == 2 * LOW_BYTES { self.kept.status_high.take() } else { self.kept.status_high };
+            return high.unwrap_or(now & !low_mask) | (now & low_mask);
+        }
+        self.kept.status_high = (end <= LOW_BYTES).then_some(now & !low_mask);
+        now
+    }
+
+    fn write_chan_ctrl<T: Trace>(&mut self, written: Written, unaffiliated: &Unaffiliated, trace: &T) {
+        let old = self.kept.chan_ctrl.into_bits();
+        let [a, b, ..] = written.onto(old.into()).to_le_bytes();
+        self.kept.chan_ctrl = ChanCtrl::from_bits(u16::from_le_bytes([a, b]) & CHANCTRL_KEPT);
+        // INT_DIS is cleared by writing 1; `bits` is 0 where nothing was written.
+        if written.bits & u64::from(ChanCtrl::new().with_int_dis(true).into_bits()) != 0 {
+            msix::rearm(&mut self.vector(unaffiliated, trace));
+        }
+    }
+
+    /// CHANCMD but for RESET (3.5). The version 1 commands START, APPEND and ABORT do nothing on version 3.
+    fn command(&mut self, command: ChanCmd, unaffiliated: &Unaffiliated) -> Reaction {
+        let commands = [
+            command.start(),
+            command.append(),
+            command.suspend(),
+            command.abort(),
+            command.resume(),
+            command.reset(),
+        ];
+        if commands.iter().filter(|given| **given).count() > 1 {
+            self.command_error(ChanErr::CHANCMD)
+        } else if command.suspend() {
+            self.suspend(unaffiliated.bus_master())
+        } else if command.resume() {
+            self.resume()
+        } else {
+            Reaction::Done
+        }
+    }
+
+    fn write_dma_count<T: Trace>(&mut self, written: Written, trace: &T) -> Reaction {
+        let [a, b, ..] = written.onto(self.signals.look().count().into()).to_le_bytes();
+        let count = u16::from_le_bytes([a, b]);
+        let (channel, generation, sequence) = (self.number, self.generation, self.sequence);
+        let rung = doorbell::ring(count, channel, generation, sequence, &mut self.edge_faults, trace);
+        rung.map_or(Reaction::Done, |rung| self.ring(rung))
+    }
+}
+
+fn covers(piece: &Piece, byte: usize) -> bool {
+    (piece.first..piece.first + piece.count).contains(&byte)
+}
+
+fn chan_err(bits: u64) -> ChanErr {
+    let [a, b, c, d, ..] = bits.to_le_bytes();
+    ChanErr::from_bits(u32::from_le_bytes([a, b, c, d]))
+}

@@ -1,0 +1,203 @@
+//! Stage 5 of 9: complete. The completion word, if one was asked for: the only writer of it.
+//!
+//! A completion is reserved before its data moves ([`reserve`]), and used once, after it ([`retire`]).
+
+use ioat_spec::{ChanErr, ChanSts, ChannelState};
+use ioat_stage::{Faults, Mark, Point, Stage, Trace, Verdict};
+
+use crate::copy::Copied;
+use crate::fetch::Slot;
+use crate::memory::{GuestMemory, Lane, Want, access};
+use crate::path::{Path, error};
+use crate::signals::Signals;
+use crate::translate::Refused;
+
+/// What is to happen with the completion word of one descriptor.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[must_use]
+pub(crate) enum Permit {
+    /// No word is due, or it is stored already.
+    Silent,
+    /// Store it.
+    Store,
+    /// The fault: leave it out.
+    Drop,
+    /// The fault: store it before the data.
+    Early,
+    /// The fault: name an address that is off by this.
+    Misaddress(i64),
+}
+
+impl Permit {
+    /// What is left of it when the data is in place: an early word is stored already.
+    pub(crate) fn unless_stored(self) -> Self {
+        if self == Self::Early { Self::Silent } else { self }
+    }
+}
+
+/// A descriptor that is done, word included.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[must_use]
+pub(crate) struct Retired {
+    /// The address that CHANSTS shall name.
+    pub(crate) completed: u64,
+    pub(crate) sequence: u64,
+    pub(crate) notice: Notice,
+    /// Where the chain goes on.
+    pub(crate) next: u64,
+    /// Bytes that it moved.
+    pub(crate) len: u64,
+}
+
+/// Why an interrupt may follow.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Notice {
+    /// None.
+    Quiet,
+    /// The descriptor has INT_EN.
+    Descriptor,
+    /// The channel halted; CHANCTRL.ERR_INT_EN decides.
+    Halt,
+}
+
+/// Reserves the completion of a descriptor: one permit, one use.
+#[inline]
+pub(crate) fn reserve<M: GuestMemory, F: Faults, T: Trace>(
+    slot: &Slot,
+    path: &mut Path<'_, M, F, T>,
+) -> Permit {
+    // Never at address 0, which nobody has set (3.7).
+    if !slot.control.cmpl_wr() || path.terms.chan_cmp == 0 {
+        return Permit::Silent;
+    }
+    match path.ask(Point::Complete, slot.sequence, slot.address, size_of::<u64>() as u64) {
+        Verdict::Drop => Permit::Drop,
+        Verdict::Early => Permit::Early,
+        Verdict::Misaddress { delta } => Permit::Misaddress(delta),
+        _ => Permit::Store,
+    }
+}
+
+/// Stores the word of a descriptor whose data is in place. `done` counts the slots before it.
+#[inline]
+pub(crate) fn retire<M: GuestMemory, F: Faults, T: Trace>(
+    copied: Copied,
+    permit: Permit,
+    done: u16,
+    signals: &Signals,
+    path: &Path<'_, M, F, T>,
+) -> Result<Retired, Refused> {
+    let slot = copied.slot;
+    match report(&slot, permit, done, signals, path) {
+        Ok(()) => Ok(retired(&slot)),
+        // Masked: counts as done, without its word (5.1).
+        Err(chanerr) if chanerr.without(path.terms.chan_err_msk).is_empty() => Ok(retired(&slot)),
+        Err(chanerr) => Err(Refused { slot, chanerr }),
+    }
+}
+
+/// The fault `early`: the word, and all that follows it, before the data.
+#[cold]
+pub(crate) fn retire_early<M: GuestMemory, F: Faults, T: Trace>(
+    slot: &Slot,
+    done: u16,
+    signals: &Signals,
+    path: &Path<'_, M, F, T>,
+) -> Result<Retired, Refused> {
+    match report(slot, Permit::Early, done, signals, path) {
+        Ok(()) => Ok(retired(slot)),
+        Err(chanerr) => Err(Refused { slot: *slot, chanerr }),
+    }
+}
+
+/// The halt of a channel: its word, if ERR_CMP_EN asks for one, names the last good descriptor (3.7).
+#[cold]
+pub(crate) fn halt<M: GuestMemory, F: Faults, T: Trace>(
+    completed: u64,
+    sequence: u64,
+    path: &mut Path<'_, M, F, T>,
+) -> Retired {
+    if path.terms.err_cmp_en && path.terms.chan_cmp != 0 {
+        let permit = match path.ask(Point::Complete, sequence, completed, size_of::<u64>() as u64) {
+            Verdict::Drop => Permit::Drop,
+            Verdict::Misaddress { delta } => Permit::Misaddress(delta),
+            _ => Permit::Store,
+        };
+        // A word that cannot be stored is no second error: exactly one bit per fault (5.1).
+        let _ = store(completed, ChannelState::Halted, permit, sequence, path);
+    }
+    halted(completed, sequence)
+}
+
+/// The halt of a channel by a register write, which cannot reach memory.
+pub(crate) fn halted(completed: u64, sequence: u64) -> Retired {
+    Retired { completed, sequence, notice: Notice::Halt, next: 0, len: 0 }
+}
+
+#[inline]
+fn report<M: GuestMemory, F: Faults, T: Trace>(
+    slot: &Slot,
+    permit: Permit,
+    done: u16,
+    signals: &Signals,
+    path: &Path<'_, M, F, T>,
+) -> Result<(), ChanErr> {
+    if permit == Permit::Silent {
+        return Ok(());
+    }
+    // Idle only if nothing is left at this moment: DMACOUNT may have grown since the run began.
+    let exhausted = done.wrapping_add(1) == signals.look().count();
+    let state = if exhausted { ChannelState::Idle } else { ChannelState::Active };
+    store(slot.address, state, permit, slot.sequence, path)
+}
+
+/// Stores the word, in one piece, after everything that this run wrote before.
+#[inline]
+fn store<M: GuestMemory, F: Faults, T: Trace>(
+    completed: u64,
+    state: ChannelState,
+    permit: Permit,
+    sequence: u64,
+    path: &Path<'_, M, F, T>,
+) -> Result<(), ChanErr> {
+    let word = match permit {
+        Permit::Misaddress(delta) => ChanSts::new(completed.wrapping_add_signed(delta), state),
+        _ => ChanSts::new(completed, state),
+    };
+    let stored = if permit == Permit::Drop { Ok(()) } else { store_word(word, path) };
+    let mark = match (stored, permit) {
+        (Err(chanerr), _) => error(chanerr),
+        (Ok(()), Permit::Store | Permit::Silent) => Mark::Ok,
+        (Ok(()), Permit::Drop | Permit::Early | Permit::Misaddress(_)) => Mark::Faulted,
+    };
+    path.event(Stage::Complete, sequence, completed, size_of::<u64>() as u64, mark);
+    stored
+}
+
+#[inline]
+fn store_word<M: GuestMemory, F: Faults, T: Trace>(
+    word: ChanSts,
+    path: &Path<'_, M, F, T>,
+) -> Result<(), ChanErr> {
+    let chan_cmp = path.terms.chan_cmp;
+    if chan_cmp % size_of::<u64>() as u64 != 0 {
+        return Err(ChanErr::COMPLETION_ADDRESS);
+    }
+    let slice = path
+        .memory
+        .resolve(Lane::Completion, chan_cmp, size_of::<u64>() as u64, Want::Write)
+        .map_err(|_| ChanErr::COMPLETION_ADDRESS)?;
+    access::store_u64(&slice, word.into_bits()).map_err(|_| ChanErr::COMPLETION_ADDRESS)
+}
+
+#[inline]
+fn retired(slot: &Slot) -> Retired {
+    let notice = if slot.control.int_en() { Notice::Descriptor } else { Notice::Quiet };
+    Retired {
+        completed: slot.address,
+        sequence: slot.sequence,
+        notice,
+        next: slot.next,
+        len: slot.size.into(),
+    }
+}

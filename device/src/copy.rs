@@ -1,0 +1,126 @@
+//! Stage 4 of 9: copy. The data moves, with no lock held, in pieces of at most 64 KiB.
+
+use ioat_spec::ChanErr;
+use ioat_stage::{Faults, Mark, Point, Stage, Trace, Verdict};
+use vm_memory::Bytes;
+
+use crate::fetch::Slot;
+use crate::memory::{GuestMemory, Lane, Want, access};
+use crate::path::{Path, error};
+use crate::signals::{Signal, Signals};
+use crate::translate::{Kind, Operation, Planned, Ranges, Refused, ranges};
+
+/// A descriptor whose data is in place.
+#[derive(Clone, Copy, Debug)]
+#[must_use]
+pub(crate) struct Copied {
+    pub(crate) slot: Slot,
+}
+
+/// Why a descriptor is not done.
+pub(crate) enum Unfinished {
+    /// It failed.
+    Refused(Refused),
+    /// Someone waits for the memory, or DMA is off: go on from here later.
+    Waiting(Operation),
+    /// Its chain is gone.
+    Abandoned,
+}
+
+/// Moves the data of one descriptor, or as much of it as the orders allow.
+#[inline]
+pub(crate) fn run<'m, M: GuestMemory, F: Faults, T: Trace>(
+    planned: Planned<'m>,
+    signals: &Signals,
+    path: &mut Path<'m, M, F, T>,
+) -> Result<Copied, Unfinished> {
+    let Planned { mut operation, ranges: mut piece } = planned;
+    let Operation { slot, destination, .. } = operation;
+    let size = u64::from(slot.size);
+    // The verdict on a descriptor is asked once, also if it is carried out in several steps.
+    if operation.at == 0 {
+        match path.ask(Point::Copy, slot.sequence, destination, size) {
+            Verdict::Halt { chanerr } => {
+                return Err(refuse(&operation, ChanErr::from_bits(chanerr), Mark::Faulted, path));
+            }
+            Verdict::Corrupt { offset, mask } => operation.corrupt = Some((offset, mask)),
+            _ => {}
+        }
+    }
+    loop {
+        operation.at += move_piece(&piece, &operation);
+        if operation.at >= size || operation.kind == Kind::Null {
+            break;
+        }
+        if signals.look().says(Signal::ABANDON) {
+            return Err(Unfinished::Abandoned);
+        }
+        if signals.look().says(Signal::PARK) || path.memory.yield_requested() {
+            return Err(Unfinished::Waiting(operation));
+        }
+        piece = match ranges(&operation, path.memory) {
+            Ok(piece) => piece,
+            Err(chanerr) => return Err(refuse(&operation, chanerr, error(chanerr), path)),
+        };
+    }
+    if path.memory.poisoned() {
+        // A file behind some map shrank under the device: what was read or written here is not the guest's data.
+        let chanerr = ChanErr::DMA_INTEGRITY;
+        return Err(refuse(&operation, chanerr, error(chanerr), path));
+    }
+    let mark = match operation.corrupt {
+        Some((offset, mask)) => corrupt(&operation, offset, mask, path.memory),
+        None => Mark::Ok,
+    };
+    path.event(Stage::Copy, slot.sequence, destination, size, mark);
+    Ok(Copied { slot })
+}
+
+/// Device model 5.1: an error whose every bit is masked counts as done; any other leaves what remains of it.
+pub(crate) fn forgive(refused: Refused, mask: ChanErr) -> Result<Copied, ChanErr> {
+    let unmasked = refused.chanerr.without(mask);
+    if unmasked.is_empty() { Ok(Copied { slot: refused.slot }) } else { Err(unmasked) }
+}
+
+/// Moves one piece; returns its length.
+#[inline]
+fn move_piece(piece: &Ranges<'_>, operation: &Operation) -> u64 {
+    let len = match piece {
+        Ranges::Copy { source, destination } => {
+            access::copy(source, destination);
+            source.len().min(destination.len())
+        }
+        Ranges::Fill { destination } => {
+            access::fill(destination, operation.source.to_le_bytes(), operation.at);
+            destination.len()
+        }
+        Ranges::Nothing => 0,
+    };
+    len as u64
+}
+
+/// The fault: flips bits of one byte of the output.
+#[cold]
+fn corrupt<M: GuestMemory>(operation: &Operation, offset: u64, mask: u8, memory: &M) -> Mark {
+    if operation.kind == Kind::Null {
+        return Mark::Ok;
+    }
+    let address = operation.destination + offset % u64::from(operation.slot.size);
+    let Ok(byte) = memory.resolve(Lane::Destination, address, 1, Want::Write) else { return Mark::Ok };
+    match byte.read_obj::<u8>(0).and_then(|value| byte.write_obj(value ^ mask, 0)) {
+        Ok(()) => Mark::Faulted,
+        Err(_) => Mark::Ok,
+    }
+}
+
+#[cold]
+fn refuse<M: GuestMemory, F: Faults, T: Trace>(
+    operation: &Operation,
+    chanerr: ChanErr,
+    mark: Mark,
+    path: &Path<'_, M, F, T>,
+) -> Unfinished {
+    let Operation { slot, destination, .. } = *operation;
+    path.event(Stage::Copy, slot.sequence, destination, slot.size.into(), mark);
+    Unfinished::Refused(Refused { slot, chanerr })
+}

@@ -1,0 +1,112 @@
+//! Stage 2 of 9: fetch. One descriptor becomes an owned copy: the guest may rewrite its own at any time.
+
+use ioat_spec::descriptor::DESCRIPTOR_SIZE;
+use ioat_spec::{ChanErr, Control, Descriptor};
+use ioat_stage::{Faults, Mark, Point, Stage, Trace, Verdict};
+use zerocopy::{FromZeros, IntoBytes};
+
+use crate::memory::{GuestMemory, Lane, Want, access};
+use crate::path::{Path, error};
+
+/// Bits of a descriptor address that must be 0.
+pub(crate) const ALIGNMENT_MASK: u64 = DESCRIPTOR_SIZE as u64 - 1;
+
+/// Where a chain is: what the fetch needs to know of it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Position {
+    /// The descriptor to fetch.
+    pub(crate) address: u64,
+    /// CHAINADDR names it, not a `next` field.
+    pub(crate) first: bool,
+    /// Its number.
+    pub(crate) sequence: u64,
+}
+
+/// Which slot of the ring it is, and what of it matters after its data.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Slot {
+    pub(crate) address: u64,
+    pub(crate) sequence: u64,
+    /// Where the chain goes on.
+    pub(crate) next: u64,
+    pub(crate) control: Control,
+    /// Bytes that it moves.
+    pub(crate) size: u32,
+}
+
+/// A descriptor as it was in one instant.
+#[derive(Clone, Copy, Debug)]
+#[must_use]
+pub(crate) struct Fetched {
+    pub(crate) descriptor: Descriptor,
+    pub(crate) address: u64,
+    pub(crate) sequence: u64,
+}
+
+impl Fetched {
+    /// The slot.
+    #[inline]
+    pub(crate) fn slot(&self) -> Slot {
+        let Self { descriptor, address, sequence } = *self;
+        let Descriptor { next, size, .. } = descriptor;
+        Slot { address, sequence, next, control: descriptor.control(), size }
+    }
+}
+
+/// Loads the descriptor at `position`.
+#[inline]
+pub(crate) fn next<M: GuestMemory, F: Faults, T: Trace>(
+    position: Position,
+    path: &mut Path<'_, M, F, T>,
+) -> Result<Fetched, ChanErr> {
+    let Position { address, sequence, .. } = position;
+    let verdict = path.ask(Point::Fetch, sequence, address, DESCRIPTOR_SIZE as u64);
+    let loaded = match verdict {
+        Verdict::Halt { chanerr } => Err(ChanErr::from_bits(chanerr)),
+        _ => load(position, path.memory),
+    };
+    let mark = match loaded {
+        Ok(_) => Mark::Ok,
+        Err(_) if verdict.is_fault() => Mark::Faulted,
+        Err(chanerr) => error(chanerr),
+    };
+    path.event(Stage::Fetch, sequence, address, DESCRIPTOR_SIZE as u64, mark);
+    loaded.map(|descriptor| Fetched { descriptor, address, sequence })
+}
+
+#[inline]
+fn load<M: GuestMemory>(position: Position, memory: &M) -> Result<Descriptor, ChanErr> {
+    let Position { address, first, .. } = position;
+    if address & ALIGNMENT_MASK != 0 {
+        return Err(if first { ChanErr::CHAIN_ADDRESS } else { ChanErr::DESCRIPTOR });
+    }
+    let slice = memory
+        .resolve(Lane::Descriptor, address, DESCRIPTOR_SIZE as u64, Want::Read)
+        .map_err(|_| unmapped(first))?;
+    match access::load_descriptor(&slice) {
+        Ok(words) => Ok(zerocopy::transmute!(words)),
+        Err(_) => gather(position, memory),
+    }
+}
+
+/// A descriptor across a boundary of maps, in as many pieces.
+#[cold]
+fn gather<M: GuestMemory>(position: Position, memory: &M) -> Result<Descriptor, ChanErr> {
+    let mut descriptor = Descriptor::new_zeroed();
+    let mut rest = descriptor.as_mut_bytes();
+    let mut address = position.address;
+    while !rest.is_empty() {
+        let slice = memory
+            .resolve(Lane::Descriptor, address, rest.len() as u64, Want::Read)
+            .map_err(|_| unmapped(position.first))?;
+        let count = slice.copy_to(rest);
+        rest = &mut rest[count..];
+        address = address.wrapping_add(count as u64);
+    }
+    Ok(descriptor)
+}
+
+/// The bit for a descriptor that is not mapped depends on who named it (5.2).
+fn unmapped(first: bool) -> ChanErr {
+    if first { ChanErr::CHAIN_ADDRESS } else { ChanErr::NEXT_DESCRIPTOR_ADDRESS }
+}

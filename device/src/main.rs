@@ -1,0 +1,91 @@
+//! The program: flags in, a served engine, an exit code out.
+
+#[expect(unsafe_code, reason = "sigwait has no safe face")]
+mod termination;
+
+mod options;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context;
+use clap::Parser;
+use ioat_stage::{FaultBook, Faults, JsonLines, NoFaults, NoTrace, Pause, Side, ThreadPause, Trace};
+use vfio_user_ioat::engine::{Engine, Parts, Served, identity};
+use vfio_user_ioat::memory::DmaTable;
+use vfio_user_ioat::server::{IrqTable, Options, serve};
+use vmm_sys_util::eventfd::{EFD_CLOEXEC, EFD_NONBLOCK, EventFd};
+
+use options::{Arguments, Config};
+
+fn main() -> ExitCode {
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
+    let arguments = Arguments::parse();
+    if arguments.print_capabilities {
+        println!("{}", options::capabilities());
+        return ExitCode::SUCCESS;
+    }
+    match options::check(arguments).and_then(run) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("vfio-user-ioat: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(config: Config) -> anyhow::Result<()> {
+    let pause: Arc<dyn Pause> = Arc::new(ThreadPause::new());
+    if config.rules.is_empty() && config.trace.is_none() {
+        return serve_engine(config, pause, |_| NoFaults, NoTrace);
+    }
+    let book = FaultBook::new(config.rules.iter().copied());
+    let trace = match &config.trace {
+        None => None,
+        Some(path) => Some(
+            JsonLines::create(path, pause.clone(), Side::Device)
+                .with_context(|| format!("cannot create the trace file {}", path.display()))?,
+        ),
+    };
+    serve_engine(config, pause, move |_| book.faults(), trace)
+}
+
+fn serve_engine<F, T>(
+    config: Config,
+    pause: Arc<dyn Pause>,
+    faults: impl FnMut(Option<u8>) -> F,
+    trace: T,
+) -> anyhow::Result<()>
+where
+    F: Faults + 'static,
+    T: Trace + 'static,
+{
+    // Before any thread starts, so that all of them inherit the blocked signals.
+    let stop = EventFd::new(EFD_CLOEXEC | EFD_NONBLOCK).context("cannot create an eventfd")?;
+    termination::stop_on_signals(stop.try_clone().context("cannot clone an eventfd")?)?;
+    let listener = config.listen()?;
+    let identity = identity(u32::from(config.profile.vectors()));
+    let irqs = Arc::new(IrqTable::new(&identity));
+    let parts = Parts {
+        profile: config.profile,
+        table: DmaTable::new(),
+        interrupts: irqs.clone(),
+        trace,
+        pause,
+        start_latency: config.start_latency,
+    };
+    let engine = Engine::start(parts, faults).context("cannot start the channels' threads")?;
+    let backend = Served::new(engine, irqs, identity);
+    let Config { profile, .. } = &config;
+    log::info!(
+        "serving {} ({:04x}:{:04x}, {} channels) on {}",
+        profile.name,
+        profile.vendor,
+        profile.device,
+        profile.channels,
+        config.place()
+    );
+    serve(listener, &backend, &stop, &Options { once: config.once, ..Options::default() })?;
+    log::info!("done");
+    Ok(())
+}

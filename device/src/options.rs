@@ -1,0 +1,138 @@
+//! The command line: what was written, and what it means once it is checked.
+
+use std::os::fd::RawFd;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use clap::Parser;
+use ioat_stage::Rule;
+use vfio_user_ioat::profile::Profile;
+use vfio_user_ioat::server::Listener;
+
+/// A virtual Intel I/OAT v3 DMA engine, served to a VMM over vfio-user.
+///
+/// Runs in the foreground until SIGTERM or SIGINT; logs to standard error by RUST_LOG (default: info).
+#[derive(Parser, Debug)]
+#[command(version, after_help = EXAMPLES)]
+pub(crate) struct Arguments {
+    /// Listen on this UNIX socket. A stale socket file is replaced, a live one is not.
+    #[arg(short, long, value_name = "PATH")]
+    socket_path: Option<PathBuf>,
+
+    /// Serve on this inherited file descriptor: a listening or a connected UNIX socket.
+    #[arg(long, value_name = "N")]
+    fd: Option<RawFd>,
+
+    /// Number of channels, each with an MSI-X vector of its own [default: the profile's]
+    #[arg(long, value_name = "1..=8", value_parser = clap::value_parser!(u8).range(1..=8))]
+    channels: Option<u8>,
+
+    /// Which engine to be
+    #[arg(long, value_name = "NAME", default_value = "skx")]
+    profile: String,
+
+    /// End when the first client leaves.
+    #[arg(long)]
+    once: bool,
+
+    /// Print what this program can do, as JSON, and end.
+    #[arg(long)]
+    pub(crate) print_capabilities: bool,
+
+    /// Write one JSON line per stage and descriptor to this file.
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
+
+    /// Deviate: 'POINT[ch=N]: TRIGGER ACTION'. May be given several times.
+    #[arg(long, value_name = "RULE")]
+    fault: Vec<String>,
+
+    /// What passes between a channel's start and its first visible effect, in microseconds
+    #[arg(long, value_name = "US", default_value_t = 200)]
+    start_latency_us: u64,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  vfio-user-ioat --socket-path /tmp/dma.sock
+  vfio-user-ioat --socket-path /tmp/dma.sock --fault 'msix[ch=0]: nth(3) drop'
+
+Attach it to QEMU (10.1 or newer) with shared memory:
+  -object memory-backend-memfd,id=mem,size=1G,share=on -machine q35,memory-backend=mem \\
+  -device '{\"driver\":\"vfio-user-pci\",\"socket\":{\"type\":\"unix\",\"path\":\"/tmp/dma.sock\"}}'
+
+Fault rules:
+  points and actions:  msix: drop   complete: drop, early, misaddress(+N|-N)   copy: corrupt(OFFSET[, MASK])
+                       fetch, translate, copy: halt(BIT|NAME)   register: all-ones
+  triggers:            nth(N)  every(K)      filter: [ch=N]";
+
+/// A checked command line.
+pub(crate) struct Config {
+    place: Place,
+    pub(crate) profile: Profile,
+    pub(crate) once: bool,
+    pub(crate) trace: Option<PathBuf>,
+    pub(crate) rules: Vec<Rule>,
+    pub(crate) start_latency: Duration,
+}
+
+enum Place {
+    Path(PathBuf),
+    Fd(RawFd),
+}
+
+/// Checks the command line.
+pub(crate) fn check(arguments: Arguments) -> anyhow::Result<Config> {
+    let place = match (arguments.socket_path, arguments.fd) {
+        (Some(path), None) => Place::Path(path),
+        (None, Some(fd)) => Place::Fd(fd),
+        (Some(_), Some(_)) => bail!("--socket-path and --fd exclude each other: give one"),
+        (None, None) => bail!("no place to serve: give --socket-path PATH or --fd N"),
+    };
+    let mut profile = Profile::by_name(&arguments.profile).with_context(|| {
+        format!("unknown profile '{}': the profiles are {}", arguments.profile, profile_names().join(", "))
+    })?;
+    if let Some(channels) = arguments.channels {
+        profile = profile.with_channels(channels)?;
+    }
+    let rules = arguments.fault.iter().map(|rule| rule.parse()).collect::<Result<_, _>>()?;
+    let start_latency = Duration::from_micros(arguments.start_latency_us);
+    Ok(Config { place, profile, once: arguments.once, trace: arguments.trace, rules, start_latency })
+}
+
+impl Config {
+    /// Opens the place to serve on.
+    pub(crate) fn listen(&self) -> anyhow::Result<Listener> {
+        Ok(match &self.place {
+            Place::Path(path) => Listener::bind(path)?,
+            Place::Fd(fd) => Listener::inherit(*fd)?,
+        })
+    }
+
+    /// The place, for the log.
+    pub(crate) fn place(&self) -> String {
+        match &self.place {
+            Place::Path(path) => path.display().to_string(),
+            Place::Fd(fd) => format!("file descriptor {fd}"),
+        }
+    }
+}
+
+fn profile_names() -> Vec<&'static str> {
+    Profile::ALL.iter().map(|profile| profile.name).collect()
+}
+
+/// What `--print-capabilities` prints.
+pub(crate) fn capabilities() -> String {
+    serde_json::json!({
+        "type": "vfio-user",
+        "device": "ioat",
+        "version": env!("CARGO_PKG_VERSION"),
+        "profiles": profile_names(),
+        "channels": {"min": 1, "max": 8},
+        "features": ["once", "trace", "fault"],
+        "fault-points": ["register", "fetch", "translate", "copy", "complete", "msix"],
+    })
+    .to_string()
+}

@@ -1,0 +1,51 @@
+//! What stages 2 to 5 of one run work with.
+
+use ioat_spec::ChanErr;
+use ioat_stage::{Event, Faults, Mark, Op, Point, Stage, Trace, Verdict};
+
+use crate::memory::GuestMemory;
+
+/// What the registers said when the run began.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Terms {
+    pub(crate) channel: u8,
+    pub(crate) generation: u32,
+    /// CHANCMP.
+    pub(crate) chan_cmp: u64,
+    /// CHANCTRL.ERR_CMP_EN.
+    pub(crate) err_cmp_en: bool,
+    /// CHANERRMSK.
+    pub(crate) chan_err_msk: ChanErr,
+    /// XFERCAP in bytes.
+    pub(crate) transfer_max_bytes: u64,
+    /// DMACAPABILITY has FILL.
+    pub(crate) fill: bool,
+}
+
+/// The surroundings of one descriptor on its way.
+pub(crate) struct Path<'a, M, F, T> {
+    pub(crate) terms: &'a Terms,
+    pub(crate) memory: &'a M,
+    pub(crate) faults: &'a mut F,
+    pub(crate) trace: &'a T,
+}
+
+impl<M: GuestMemory, F: Faults, T: Trace> Path<'_, M, F, T> {
+    /// Asks for the verdict on one operation.
+    #[inline]
+    pub(crate) fn ask(&mut self, point: Point, sequence: u64, address: u64, len: u64) -> Verdict {
+        self.faults.at(point, &Op { channel: Some(self.terms.channel), sequence, address, len })
+    }
+
+    /// Tells the trace of it.
+    #[inline]
+    pub(crate) fn event(&self, stage: Stage, sequence: u64, address: u64, len: u64, mark: Mark) {
+        let Terms { channel, generation, .. } = *self.terms;
+        self.trace.event(Event { stage, channel, generation, sequence, address, len, mark });
+    }
+}
+
+/// The mark of an operation that a CHANERR bit ended.
+pub(crate) fn error(chanerr: ChanErr) -> Mark {
+    Mark::Error(chanerr.into_bits())
+}

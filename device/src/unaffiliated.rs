@@ -1,0 +1,157 @@
+//! What belongs to no channel: configuration space, general registers, and the way out for interrupts.
+//!
+//! Lock order of the device core, from the first to the last that a thread may take while it holds the ones before:
+//!
+//! 1. a channel (`channel::Channel`), one at a time;
+//! 2. the configuration space;
+//! 3. the general registers.
+//!
+//! The faults of register reads have a lock of their own, which is never held together with another. No lock is held
+//! while descriptors are executed, and the interrupt sink is called under 1 and 3: it must not block.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
+
+use ioat_spec::register::TailRegister;
+use ioat_spec::{ChanErr, GeneralRegister};
+use ioat_stage::sync::Mutex;
+
+use crate::config_space::{COMMAND_BUS_MASTER, COMMAND_INTX_DISABLE, ConfigSpace, Wrote};
+use crate::general::General;
+use crate::msix::InterruptSink;
+use crate::profile::Profile;
+use crate::registers::{Piece, Written};
+
+/// The function's registers outside channels.
+pub(crate) struct Unaffiliated {
+    profile: Profile,
+    config: Mutex<ConfigSpace>,
+    /// COMMAND, for readers without the lock; written under the lock of `config`.
+    command: AtomicU16,
+    general: Mutex<Upper>,
+    sink: Arc<dyn InterruptSink>,
+}
+
+/// The general registers, and the level of INTx that follows from them.
+struct Upper {
+    general: General,
+    asserted: bool,
+}
+
+impl Unaffiliated {
+    pub(crate) fn new(profile: Profile, sink: Arc<dyn InterruptSink>) -> Self {
+        Self {
+            profile,
+            config: Mutex::new(ConfigSpace::new(&profile)),
+            command: AtomicU16::new(0),
+            general: Mutex::new(Upper { general: General::new(&profile), asserted: false }),
+            sink,
+        }
+    }
+
+    /// Every register to its reset value; the channels are reset before.
+    pub(crate) fn reset(&self) {
+        // Every field is named here, so that a new one breaks the build until reset knows it.
+        let Self { profile, config, command, general, sink: _ } = self;
+        {
+            let mut config = config.lock();
+            *config = ConfigSpace::new(profile);
+            command.store(config.command(), Ordering::Release);
+        }
+        let mut upper = general.lock();
+        upper.general = General::new(profile);
+        self.drive_line(&mut upper);
+    }
+
+    /// The device may read and write memory and send messages.
+    pub(crate) fn bus_master(&self) -> bool {
+        self.command.load(Ordering::Acquire) & COMMAND_BUS_MASTER != 0
+    }
+
+    pub(crate) fn config_read(&self, offset: u64, data: &mut [u8]) {
+        let config = self.config.lock();
+        let interrupt = self.general.lock().general.asserts() && !self.sink.message_enabled();
+        config.read(offset, data, interrupt);
+    }
+
+    pub(crate) fn config_write(&self, offset: u64, data: &[u8]) -> Wrote {
+        let wrote = {
+            let mut config = self.config.lock();
+            let wrote = config.write(offset, data);
+            self.command.store(config.command(), Ordering::Release);
+            wrote
+        };
+        if wrote.command {
+            self.drive_line(&mut self.general.lock());
+        }
+        wrote
+    }
+
+    /// Mirrors a channel's error into CHANERR_INT.
+    pub(crate) fn latch_chanerr(&self, chanerr: ChanErr) {
+        self.config.lock().latch_chanerr(chanerr);
+    }
+
+    pub(crate) fn read(&self, register: GeneralRegister) -> u64 {
+        let mut upper = self.general.lock();
+        let value = upper.general.read(register, &self.profile);
+        self.drive_line(&mut upper);
+        value
+    }
+
+    pub(crate) fn write(&self, register: GeneralRegister, written: Written) {
+        let mut upper = self.general.lock();
+        upper.general.write(register, written);
+        self.drive_line(&mut upper);
+    }
+
+    pub(crate) fn read_tail(&self, register: TailRegister) -> u64 {
+        self.general.lock().general.read_tail(register)
+    }
+
+    pub(crate) fn write_tail(&self, register: TailRegister, written: Written) {
+        self.general.lock().general.write_tail(register, written);
+    }
+
+    pub(crate) fn read_table(&self, piece: &Piece, data: &mut [u8]) {
+        self.general.lock().general.read_table(piece, data);
+    }
+
+    pub(crate) fn write_table(&self, piece: &Piece, data: &[u8]) {
+        self.general.lock().general.write_table(piece, data);
+    }
+
+    /// The MSI-X pending bits, which are kept by whoever delivers the messages.
+    pub(crate) fn pending_bits(&self) -> u64 {
+        self.sink.pending()
+    }
+
+    /// Sets a channel's bit of ATTNSTATUS.
+    pub(crate) fn set_attention(&self, channel: u8) {
+        let mut upper = self.general.lock();
+        upper.general.set_attention(channel);
+        self.drive_line(&mut upper);
+    }
+
+    /// Sends a channel's message, if messages are on; if not, the line says it already.
+    pub(crate) fn send_message(&self, channel: u8) {
+        if self.sink.message_enabled() {
+            self.sink.signal(channel.into());
+        }
+    }
+
+    /// The way of delivery has changed.
+    pub(crate) fn delivery_changed(&self) {
+        self.drive_line(&mut self.general.lock());
+    }
+
+    /// INTx: MASTER_INT_EN and ATTNSTATUS (3.9), where neither MSI-X nor COMMAND says otherwise.
+    fn drive_line(&self, upper: &mut Upper) {
+        let allowed = self.command.load(Ordering::Acquire) & COMMAND_INTX_DISABLE == 0;
+        let level = upper.general.asserts() && allowed && !self.sink.message_enabled();
+        if level != upper.asserted {
+            upper.asserted = level;
+            self.sink.line(level);
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! The program's verbs: arguments to checked settings, settings to the library, outcomes to text and exit codes.
+
+pub(crate) mod boot;
+
+pub(crate) mod setup;
+
+pub(crate) mod doctor;
+
+pub(crate) mod clean;
