@@ -67,7 +67,7 @@ pub fn find(arguments: &[String], version: Option<Version>) -> Vec<Mistake> {
     let devices: Vec<_> = options.iter().filter(|option| option.name == "device").collect();
     let is_ours = |option: &&Opt| option.head() == "vfio-user-pci";
     let mut mistakes = Vec::new();
-    let first_device = devices.iter().position(|device| is_ours(device));
+    let first_device = devices.iter().position(is_ours);
     if first_device.is_none() {
         mistakes.push(Mistake::NoDevice);
     }
