@@ -1,28 +1,14 @@
 //! A guest that boots when its first check asks for it, and serves the rest.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Result, anyhow, bail};
 use libtest_mimic::{Failed, Trial};
+use netdma_lab::guests::{self, Guest};
 use netdma_tests::{guest_program, program};
 use netdma_vm::boot::Boot;
-use netdma_vm::cache::Cache;
-use netdma_vm::device::DeviceProgram;
-use netdma_vm::initramfs::Addition;
-use netdma_vm::kernel::{self, KernelChoice};
-use netdma_vm::machine::{Machine, Output};
-use netdma_vm::message::KernelLine;
-use netdma_vm::modules::{ModuleRequest, resolve};
-
-/// Where the driver's program is in the guest.
-pub(crate) const NETDMA: &str = "/bin/netdma";
-
-/// A running guest, and what a check needs to know of it.
-pub(crate) struct Guest {
-    pub(crate) vm: Machine,
-    kernel: KernelChoice,
-}
+use netdma_vm::kernel::KernelChoice;
+use netdma_vm::machine::Machine;
 
 /// A guest shared by its checks.
 #[derive(Clone)]
@@ -79,7 +65,7 @@ impl Shared {
             };
         }
         match &mut *state {
-            State::Running(guest) => body(guest).map_err(|error| guest.explain(error)),
+            State::Running(guest) => body(guest).map_err(|error| explain(guest, &error)),
             State::Failed(reason) => bail!("{reason}"),
             State::NotBooted | State::Off => bail!("the guest is off"),
         }
@@ -104,98 +90,30 @@ fn power_off(vm: Machine) -> Result<()> {
 }
 
 /// A guest as every check wants it, not started yet.
-pub(crate) fn plan(kernel: &KernelChoice, devices: &[Vec<String>]) -> Result<Boot> {
-    let mut plan = Boot::new(Cache::from_environment()?);
-    plan.kernel = kernel.clone();
-    let device = program("vfio-user-ioat").to_string_lossy().into_owned();
-    for options in devices {
-        plan.devices.push(DeviceProgram::new(std::iter::once(device.clone()).chain(options.iter().cloned())));
-    }
-    let netdma = guest_program("netdma");
-    plan.additions.push(Addition { host: netdma, guest: Some(NETDMA.into()) });
+fn plan(kernel: &KernelChoice, devices: &[Vec<String>]) -> Result<Boot> {
+    let mut plan = guests::plan(kernel, &program("vfio-user-ioat"), &guest_program("netdma"), devices)?;
     // For the check that raises a vector of a channel that the kernel's driver left free.
     plan.append.push("iomem=relaxed".into());
-    plan.limit = Some(Duration::from_secs(180));
     Ok(plan)
 }
 
 fn boot(kernel: &KernelChoice, devices: &[Vec<String>]) -> Result<Guest> {
     let vm = plan(kernel, devices)?.start()?;
     eprintln!("    booted in {:.1} s: {}", vm.begun().elapsed().as_secs_f32(), vm.summary());
-    Ok(Guest { vm, kernel: kernel.clone() })
+    Ok(Guest::new(vm, kernel.clone()))
 }
 
-impl Guest {
-    /// Runs a command that must succeed; its standard output.
-    pub(crate) fn run(&mut self, argv: &[&str]) -> Result<String> {
-        let output = self.try_run(argv)?;
-        if output.status != 0 {
-            bail!("`{}` ended with {}:\n{}", argv.join(" "), output.status, both(&output));
-        }
-        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
-    }
-
-    /// Runs a shell line that must succeed; its standard output.
-    pub(crate) fn shell(&mut self, line: &str) -> Result<String> {
-        self.run(&["sh", "-c", line])
-    }
-
-    /// Runs a command, whatever its status.
-    pub(crate) fn try_run(&mut self, argv: &[&str]) -> Result<Output> {
-        self.vm.run(argv).with_context(|| format!("`{}`", argv.join(" ")))
-    }
-
-    /// The JSON that `netdma` prints on its last line.
-    pub(crate) fn netdma_json(&mut self, words: &[&str]) -> Result<(i32, serde_json::Value)> {
-        let argv: Vec<&str> = std::iter::once(NETDMA).chain(words.iter().copied()).collect();
-        let output = self.try_run(&argv)?;
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let line = text.lines().last().unwrap_or_default();
-        let json = serde_json::from_str(line).with_context(|| {
-            format!("no JSON from `{}` (status {}):\n{}", argv.join(" "), output.status, both(&output))
-        })?;
-        Ok((output.status, json))
-    }
-
-    /// Loads a module of the guest's kernel, with what it needs, and returns what the kernel said at warning or above.
-    pub(crate) fn load_module(&mut self, name: &str) -> Result<Vec<KernelLine>> {
-        let kernel = kernel::find(&self.kernel, &Cache::from_environment()?)?;
-        let request = ModuleRequest { module: name.into(), params: String::new() };
-        let mark = self.vm.kernel_log(0, 7)?.next;
-        for module in resolve(&kernel, &[request])? {
-            if self
-                .shell(&format!(
-                    "grep -q '^{} ' /proc/modules && echo yes || echo no",
-                    module.name.replace('-', "_")
-                ))?
-                .trim()
-                == "yes"
-            {
-                continue;
-            }
-            let path = format!("/tmp/{}.ko", module.name);
-            self.vm.put(&path, 0o600, &module.bytes)?;
-            self.run(&["insmod", &path])?;
-        }
-        Ok(self.vm.kernel_log(mark, 4)?.lines)
-    }
-
-    fn explain(&self, error: anyhow::Error) -> anyhow::Error {
-        let logs: Vec<String> = self
-            .vm
-            .devices()
-            .iter()
-            .map(|device| std::fs::read_to_string(device.log()).unwrap_or_default())
-            .map(|log| log.lines().rev().take(8).collect::<Vec<_>>().join("\n"))
-            .collect();
-        anyhow!(
-            "{error:#}\ndevice logs, newest line first:\n{}\nconsole:\n{}",
-            logs.join("\n--\n"),
-            self.vm.console_tail()
-        )
-    }
-}
-
-pub(crate) fn both(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+fn explain(guest: &Guest, error: &anyhow::Error) -> anyhow::Error {
+    let logs: Vec<String> = guest
+        .vm
+        .devices()
+        .iter()
+        .map(|device| std::fs::read_to_string(device.log()).unwrap_or_default())
+        .map(|log| log.lines().rev().take(8).collect::<Vec<_>>().join("\n"))
+        .collect();
+    anyhow!(
+        "{error:#}\ndevice logs, newest line first:\n{}\nconsole:\n{}",
+        logs.join("\n--\n"),
+        guest.vm.console_tail()
+    )
 }

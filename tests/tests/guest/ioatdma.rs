@@ -2,41 +2,31 @@
 
 use anyhow::{Context, Result, ensure};
 
-use crate::guest::Guest;
-
-/// What a kernel says at warning or above while `ioatdma` loads and probes, and why that is nothing.
-const ALLOWED: [(&str, &str); 1] = [("ioatdma: Intel(R) QuickData Technology Driver", "the module's banner")];
+use netdma_lab::guests::Guest;
+use netdma_lab::stock;
+use serde_json::Value;
 
 /// Lets `ioatdma` take the last device.
 pub(crate) fn on_the_last_device(guest: &mut Guest) -> Result<()> {
     let bdf = last(guest);
-    guest.shell(&format!(
-        "cd /sys/bus/pci/devices/{bdf} && echo {bdf} > driver/unbind && echo > driver_override"
-    ))?;
+    let found = stock::take(guest, &bdf)?;
+    ensure!(found.channels == 4, "channels in /sys/class/dma: {}", found.channels);
     let mark = guest.vm.kernel_log(0, 7)?.next;
-    guest.load_module("ioatdma")?;
-    let driver = guest.shell(&format!("basename $(readlink /sys/bus/pci/devices/{bdf}/driver)"))?;
-    ensure!(driver.trim() == "ioatdma", "bound to '{}'", driver.trim());
-
-    let channels = guest.shell("ls /sys/class/dma")?;
-    ensure!(channels.split_whitespace().count() == 4, "channels: {channels}");
-    let capability = guest.shell("cat /sys/class/dma/dma0chan0/quickdata/cap")?;
-    ensure!(capability.trim() == "copy intr", "capability '{}'", capability.trim());
 
     // The probe's own self-test copies with interrupts on the first channel. The other three are left free by the
     // kernel (nothing in Debian's kernel asks for a private channel), so each is told to fetch a descriptor that is
     // not mapped: an error halt with its interrupt, which the kernel's handler counts.
-    let before = counts(guest)?;
+    let before = found.interrupts;
     ensure!(before.len() == 4, "MSI-X lines: {before:?}");
     ensure!(before[0] > 0, "the self-test's interrupts: {before:?}");
     for channel in 1..4 {
         raise_error_interrupt(guest, &bdf, channel)?;
     }
-    let after = counts(guest)?;
+    let after = stock::interrupts(guest)?;
     for channel in 1..4 {
         ensure!(after[channel] > before[channel], "line {channel} does not count: {before:?} then {after:?}");
     }
-    clean_log(guest, mark)
+    stock::complaints(guest, mark)
 }
 
 /// Gives the device back to VFIO, where our driver must find it usable.
@@ -46,32 +36,13 @@ pub(crate) fn hand_back(guest: &mut Guest) -> Result<()> {
     guest.shell(&format!(
         "echo vfio-pci > /sys/bus/pci/devices/{bdf}/driver_override && echo {bdf} > /sys/bus/pci/drivers_probe"
     ))?;
-    let (status, report) = guest.netdma_json(&["selftest", "--on", &bdf, "--quick", "--json"])?;
+    let (status, report) = guest.netdma::<Value>(&["selftest", "--on", &bdf, "--quick", "--json"], |_| ())?;
     ensure!(status == 0 && report["failed"] == 0, "status {status}: {report}");
     Ok(())
 }
 
 fn last(guest: &Guest) -> String {
     guest.vm.bdf(guest.vm.devices().len() - 1)
-}
-
-fn clean_log(guest: &mut Guest, mark: u64) -> Result<()> {
-    let lines = guest.vm.kernel_log(mark, 4)?.lines;
-    let new: Vec<_> =
-        lines.iter().filter(|line| !ALLOWED.iter().any(|(text, _)| line.text.contains(text))).collect();
-    ensure!(new.is_empty(), "the kernel complains: {new:?}");
-    Ok(())
-}
-
-/// Interrupts so far per line of the engine, all processors together, by vector.
-fn counts(guest: &mut Guest) -> Result<Vec<u64>> {
-    let text = guest.shell("grep ioat-msix /proc/interrupts")?;
-    text.lines()
-        .map(|line| {
-            let numbers = line.split_whitespace().skip(1).map_while(|word| word.parse::<u64>().ok());
-            Ok(numbers.sum())
-        })
-        .collect()
 }
 
 fn raise_error_interrupt(guest: &mut Guest, bdf: &str, channel: u64) -> Result<()> {

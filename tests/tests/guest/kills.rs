@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 
-use crate::guest::{Guest, NETDMA, both};
+use netdma_lab::guests::{Guest, NETDMA, both};
+use serde_json::Value;
 
 /// A client that is killed leaves its descriptors behind; the kernel resets the function, and the next client works.
 pub(crate) fn client_mid_copy(guest: &mut Guest) -> Result<()> {
@@ -14,7 +15,7 @@ pub(crate) fn client_mid_copy(guest: &mut Guest) -> Result<()> {
     guest.vm.signal(&copy, libc::SIGKILL)?;
     let killed = guest.vm.wait(copy)?;
     ensure!(killed.status == 128 + libc::SIGKILL, "it was not in the middle of anything: {}", both(&killed));
-    let (status, report) = guest.netdma_json(&["selftest", "--on", &bdf, "--quick", "--json"])?;
+    let (status, report) = guest.netdma::<Value>(&["selftest", "--on", &bdf, "--quick", "--json"], |_| ())?;
     ensure!(status == 0 && report["failed"] == 0, "status {status}: {report}");
     Ok(())
 }

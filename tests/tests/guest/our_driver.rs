@@ -3,10 +3,10 @@
 use anyhow::{Result, bail, ensure};
 use serde_json::Value;
 
-use crate::guest::Guest;
+use netdma_lab::guests::{Guest, NETDMA};
 
 pub(crate) fn lists(guest: &mut Guest) -> Result<()> {
-    let (status, found) = guest.netdma_json(&["list", "--json"])?;
+    let (status, found) = guest.netdma::<Value>(&["list", "--json"], |_| ())?;
     ensure!(status == 0, "status {status}");
     let found = found.as_array().map(Vec::as_slice).unwrap_or_default();
     ensure!(found.len() == guest.vm.devices().len(), "{found:?}");
@@ -19,7 +19,7 @@ pub(crate) fn lists(guest: &mut Guest) -> Result<()> {
 
 pub(crate) fn info(guest: &mut Guest) -> Result<()> {
     let bdf = guest.vm.bdf(0);
-    let text = guest.run(&[crate::guest::NETDMA, "info", "--on", &bdf])?;
+    let text = guest.run(&[NETDMA, "info", "--on", &bdf])?;
     for part in ["8086", "2021", "3.3"] {
         ensure!(text.contains(part), "no '{part}' in:\n{text}");
     }
@@ -28,7 +28,7 @@ pub(crate) fn info(guest: &mut Guest) -> Result<()> {
 
 pub(crate) fn selftest(guest: &mut Guest) -> Result<()> {
     let bdf = guest.vm.bdf(0);
-    let (status, report) = guest.netdma_json(&["selftest", "--on", &bdf, "--quick", "--json"])?;
+    let (status, report) = guest.netdma::<Value>(&["selftest", "--on", &bdf, "--quick", "--json"], |_| ())?;
     ensure!(status == 0 && report["failed"] == 0, "status {status}: {report}");
     ensure!(sum(&report, "bytes") > 1 << 20, "{report}");
     ensure!(sum(&report, "interrupts") > 100, "{report}");
@@ -41,7 +41,7 @@ pub(crate) fn selftest(guest: &mut Guest) -> Result<()> {
 /// Device 1 drops its third message.
 pub(crate) fn lost_interrupt(guest: &mut Guest) -> Result<()> {
     let bdf = guest.vm.bdf(1);
-    let (status, report) = guest.netdma_json(&["selftest", "--on", &bdf, "--quick", "--json"])?;
+    let (status, report) = guest.netdma::<Value>(&["selftest", "--on", &bdf, "--quick", "--json"], |_| ())?;
     ensure!(status == 0 && report["failed"] == 0, "status {status}: {report}");
     ensure!(sum(&report, "recovered") >= 1, "nothing was recovered: {report}");
     fired(guest, 1)
@@ -51,7 +51,7 @@ pub(crate) fn lost_interrupt(guest: &mut Guest) -> Result<()> {
 pub(crate) fn misaddressed(guest: &mut Guest) -> Result<()> {
     let bdf = guest.vm.bdf(2);
     let (status, report) =
-        guest.netdma_json(&["selftest", "--on", &bdf, "--quick", "--json", "--expect-fault"])?;
+        guest.netdma::<Value>(&["selftest", "--on", &bdf, "--quick", "--json", "--expect-fault"], |_| ())?;
     ensure!(status == 0, "status {status}: {report}");
     let errors: Vec<&Value> = steps(&report).iter().filter(|step| step["passed"] == false).collect();
     if !errors.iter().any(|step| step["detail"].as_str().is_some_and(|text| text.contains("completion"))) {
