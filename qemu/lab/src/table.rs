@@ -20,10 +20,11 @@ impl Table {
 
     fn widths(&self) -> Vec<usize> {
         let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
-        let width = |column| {
-            self.rows.iter().filter_map(|row: &Vec<String>| row.get(column)).map(|c| c.chars().count()).max()
+        let width = |column: usize| -> usize {
+            let cells = self.rows.iter().filter_map(|row| row.get(column));
+            cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
         };
-        (0..columns).map(|column| width(column).unwrap_or(0)).collect()
+        (0..columns).map(width).collect()
     }
 }
 

@@ -65,9 +65,8 @@ impl fmt::Display for Mistake {
 pub fn find(arguments: &[String], version: Option<Version>) -> Vec<Mistake> {
     let options = options(arguments);
     let devices: Vec<_> = options.iter().filter(|option| option.name == "device").collect();
-    let is_ours = |option: &&Opt| option.head() == "vfio-user-pci";
     let mut mistakes = Vec::new();
-    let first_device = devices.iter().position(is_ours);
+    let first_device = devices.iter().position(|device| device.head() == "vfio-user-pci");
     if first_device.is_none() {
         mistakes.push(Mistake::NoDevice);
     }
