@@ -14,11 +14,11 @@ use super::reports::Reports;
 use super::ring::Ring;
 use super::submission::Ticket;
 use super::{Batch, Error, Submission};
+use crate::contract::{AllocateError, ControlFlags};
 use crate::contract::{
     ChannelCounts, ChannelError, ChannelRequest, ChannelState, CpuNumber, NetDmaChannel, NetDmaDescriptor,
     NetDmaStatus, ProviderChannelContext,
 };
-use crate::contract::{AllocateError, ControlFlags};
 use crate::hw::DmaBuffer;
 use crate::ioat::{ChannelStats, Glance, Identity};
 use crate::irql::AtPassive;

@@ -92,12 +92,15 @@ impl Driver {
         // AddDevice: the interface says where each channel's interrupt shall go (ND-F1 to ND-F3).
         let registered = interface.register_provider(provider.clone(), provider.characteristics(), &level)?;
         // Start-device: interrupts, then the services (ND-F4).
-        let interrupt = ndis_m_register_interrupt_ex(
-            &processors,
-            device.interrupts.clone(),
-            |handle| provider.interrupt_characteristics(handle),
-            &level,
-        )?;
+        let build = |handle| provider.interrupt_characteristics(handle);
+        let source = device.interrupts.clone();
+        let interrupt = match ndis_m_register_interrupt_ex(&processors, source, build, &level) {
+            Ok(interrupt) => interrupt,
+            Err(error) => {
+                registered.deregister(&level);
+                return Err(error.into());
+            }
+        };
         let started = registered.start(provider.attributes(), &level).map_err(|(registered, error)| {
             registered.deregister(&level);
             error

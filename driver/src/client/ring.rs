@@ -35,7 +35,8 @@ impl Ring {
         let buffer = Arc::new(memory.allocate(word + WORD_GAP)?);
         let completion = CompletionLocation::new(buffer.clone(), word)
             .expect("the place is inside, and on a page boundary like the buffer");
-        let address = |slot: usize| DescriptorAddr::new(buffer.iova() + (slot % slots * DESCRIPTOR_SIZE) as u64);
+        let address =
+            |slot: usize| DescriptorAddr::new(buffer.iova() + (slot % slots * DESCRIPTOR_SIZE) as u64);
         let addresses = (0..slots * 2).map(|slot| address(slot).expect("slots are aligned, and not at 0"));
         let addresses = addresses.collect();
         Ok((Self { buffer, slots, addresses, tail: 0 }, completion))

@@ -23,6 +23,9 @@ pub mod list;
 
 pub mod host;
 
+#[cfg(feature = "sim")]
+pub mod sim;
+
 mod vectors;
 
 mod patience;
