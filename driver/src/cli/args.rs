@@ -1,5 +1,6 @@
 //! The command line as it was written. [`super::config`] checks what it means.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
@@ -32,6 +33,10 @@ pub(crate) enum Command {
     },
     /// Say what an engine is, what it can do, and how its channels stand.
     Info(InfoArguments),
+    /// Copy a file or generated data through the engine, and verify every byte.
+    Copy(CopyArguments),
+    /// Try every operation, size, channel and processor, and print a table.
+    Selftest(SelftestArguments),
 }
 
 /// On what a command runs.
@@ -62,6 +67,77 @@ pub(crate) struct InfoArguments {
     /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// How a command drives the engine.
+#[derive(Args, Debug)]
+pub(crate) struct DriveArguments {
+    /// Processors: DPC workers, each pinned to the CPU of its number where that exists
+    #[arg(long, value_name = "1..=32", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=32))]
+    pub(crate) processors: u32,
+
+    /// How long one batch may take before its channel is reset
+    #[arg(long, value_name = "MS", default_value_t = 5000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) timeout_ms: u64,
+
+    /// Write one JSON line per stage to this file: the driver's, and with sim the device's too (`side` tells
+    /// them apart, `t_ns` orders them).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) trace: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct CopyArguments {
+    #[command(flatten)]
+    pub(crate) on: OnArguments,
+
+    #[command(flatten)]
+    pub(crate) drive: DriveArguments,
+
+    /// Copy this file [default: generated data]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) input: Option<PathBuf>,
+
+    /// Write what the engine copied to this file; it appears only when all of it is verified.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+
+    /// Bytes of generated data; K, M and G are powers of 1024 [default: 16M]
+    #[arg(long, value_name = "N")]
+    pub(crate) size: Option<String>,
+
+    /// The channel to use
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) channel: u8,
+
+    /// Bytes of one descriptor [default: the most that the engine takes]
+    #[arg(long, value_name = "N")]
+    pub(crate) chunk: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct SelftestArguments {
+    #[command(flatten)]
+    pub(crate) on: OnArguments,
+
+    #[command(flatten)]
+    pub(crate) drive: DriveArguments,
+
+    /// Fewer large sizes, and no wrap of the descriptor count.
+    #[arg(long)]
+    pub(crate) quick: bool,
+
+    /// Print one JSON object on standard output, and the progress on standard error.
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Repeat the data of a run that printed this seed [default: a new one]
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+
+    /// Pass only if a fault was detected or recovered from, and a clean batch verifies afterwards.
+    #[arg(long)]
+    pub(crate) expect_fault: bool,
 }
 
 const EXAMPLES: &str = "\
@@ -105,9 +181,12 @@ pub(crate) fn parse() -> Result<Arguments, ExitCode> {
 
 /// clap's report without its usage block, in one line.
 fn one_line(report: &str) -> String {
-    let said = report.split("\n\n").take_while(|part| !part.starts_with("Usage:") && !part.starts_with("For more"));
-    let said: Vec<String> =
-        said.map(|part| part.split_whitespace().collect::<Vec<_>>().join(" ")).filter(|part| !part.is_empty()).collect();
+    let said =
+        report.split("\n\n").take_while(|part| !part.starts_with("Usage:") && !part.starts_with("For more"));
+    let said: Vec<String> = said
+        .map(|part| part.split_whitespace().collect::<Vec<_>>().join(" "))
+        .filter(|part| !part.is_empty())
+        .collect();
     let said = said.join(": ");
     let said = said.strip_prefix("error: ").unwrap_or(&said);
     format!("{said}: see `netdma --help`")

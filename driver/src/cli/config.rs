@@ -1,12 +1,14 @@
 //! What the command line means, once it is checked. Every error here is one of usage.
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use ioat_stage::Rule;
 use netdma::hw::host::Address;
 
-use super::args::{InfoArguments, OnArguments};
+use super::args::{CopyArguments, DriveArguments, InfoArguments, OnArguments, SelftestArguments};
 use super::exit::Usage;
+use super::sizes;
 
 /// On what a command runs.
 #[derive(Clone, Debug)]
@@ -36,6 +38,91 @@ pub(crate) struct Info {
 /// Checks `info`.
 pub(crate) fn info(flags: InfoArguments) -> Result<Info, Usage> {
     Ok(Info { on: on(flags.on)?, json: flags.json })
+}
+
+/// How a command drives the engine.
+pub(crate) struct Drive {
+    pub(crate) processors: u32,
+    pub(crate) timeout: Duration,
+    pub(crate) trace: Option<PathBuf>,
+}
+
+/// A checked `copy`.
+pub(crate) struct Copy {
+    pub(crate) on: On,
+    pub(crate) drive: Drive,
+    pub(crate) source: Source,
+    pub(crate) output: Option<PathBuf>,
+    pub(crate) channel: u8,
+    /// Bytes of one descriptor; none for the most that the engine takes.
+    pub(crate) chunk: Option<usize>,
+}
+
+/// What is copied.
+pub(crate) enum Source {
+    File(PathBuf),
+    Generated(u64),
+}
+
+/// A checked `selftest`.
+pub(crate) struct Selftest {
+    pub(crate) on: On,
+    pub(crate) drive: Drive,
+    pub(crate) quick: bool,
+    pub(crate) json: bool,
+    pub(crate) seed: u64,
+    pub(crate) expect_fault: bool,
+}
+
+/// Checks `copy`.
+pub(crate) fn copy(flags: CopyArguments) -> Result<Copy, Usage> {
+    let CopyArguments { on: place, drive, input, output, size, channel, chunk } = flags;
+    let size = size.map(|text| positive("--size", &text)).transpose()?;
+    let source = match (input, size) {
+        (Some(_), Some(_)) => {
+            return Err(Usage(
+                "--input and --size exclude each other: a file is copied whole: leave --size out".into(),
+            ));
+        }
+        (Some(path), None) => Source::File(path),
+        (None, size) => Source::Generated(size.unwrap_or(16 << 20)),
+    };
+    let chunk = chunk.map(|text| chunk_bytes(&text)).transpose()?;
+    Ok(Copy { on: on(place)?, drive: checked(drive), source, output, channel, chunk })
+}
+
+/// Checks `selftest`.
+pub(crate) fn selftest(flags: SelftestArguments) -> Result<Selftest, Usage> {
+    let SelftestArguments { on: place, drive, quick, json, seed, expect_fault } = flags;
+    let seed = seed.unwrap_or_else(new_seed);
+    Ok(Selftest { on: on(place)?, drive: checked(drive), quick, json, seed, expect_fault })
+}
+
+/// Small enough to be typed again.
+fn new_seed() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since.map_or(1, |since| u64::from(since.subsec_nanos()) ^ (since.as_secs() & 0xffff_ffff))
+}
+
+fn checked(flags: DriveArguments) -> Drive {
+    let DriveArguments { processors, timeout_ms, trace } = flags;
+    Drive { processors, timeout: Duration::from_millis(timeout_ms), trace }
+}
+
+fn positive(flag: &str, text: &str) -> Result<u64, Usage> {
+    match sizes::parse(text) {
+        Ok(0) => Err(Usage(format!("{flag} {text}: nothing to do: give at least 1"))),
+        Ok(bytes) => Ok(bytes),
+        Err(what) => Err(Usage(format!("{flag} {what}"))),
+    }
+}
+
+/// One chunk is held in memory three times, so it has a limit; engines take far less in one descriptor.
+fn chunk_bytes(text: &str) -> Result<usize, Usage> {
+    const MOST: u64 = 1 << 30;
+    let bytes = positive("--chunk", text)?;
+    let fits = usize::try_from(bytes).ok().filter(|_| bytes <= MOST);
+    fits.ok_or_else(|| Usage(format!("--chunk {text}: too large: give at most {}", sizes::show(MOST))))
 }
 
 /// Checks on what to run.
@@ -142,7 +229,9 @@ mod tests {
     fn a_fault_for_a_device_that_is_not_ours_is_sent_to_its_program() {
         let rule = OnArguments { fault: vec!["msix: nth(3) drop".into()], ..flags("socket:/tmp/dma.sock") };
         let error = on(rule).unwrap_err().to_string();
-        assert!(error.contains("give --fault to the device program, `vfio-user-ioat --socket-path /tmp/dma.sock"));
+        assert!(
+            error.contains("give --fault to the device program, `vfio-user-ioat --socket-path /tmp/dma.sock")
+        );
         let rule = OnArguments { fault: vec!["msix: nth(3) drop".into()], ..flags("00:04.0") };
         assert!(on(rule).unwrap_err().to_string().contains("give --fault to the device program"));
     }

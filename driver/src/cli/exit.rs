@@ -3,6 +3,7 @@
 use std::io;
 use std::process::ExitCode;
 
+use netdma::client::{Error, OpenError};
 use netdma::hw::HwError;
 use netdma::ioat::IoatError;
 
@@ -44,7 +45,8 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     if cause.is::<Usage>() {
         return Some(USAGE);
     }
-    if cause.is::<IoatError>() {
+    let gone = cause.downcast_ref().is_some_and(|error| matches!(error, Error::DeviceGone));
+    if gone || cause.is::<OpenError>() || cause.is::<IoatError>() {
         return Some(DEVICE);
     }
     match cause.downcast_ref::<HwError>()? {

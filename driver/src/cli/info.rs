@@ -98,7 +98,8 @@ fn vectors(device: &Device, channels: u32) -> Result<Vec<VectorReport>, IoatErro
     let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
     let cpus = u32::try_from(cpus).unwrap_or(1);
     device.interrupts.enable(count)?;
-    let report = |vector| VectorReport { vector, routing: routing(&device.interrupts.route(vector, vector % cpus)) };
+    let report =
+        |vector| VectorReport { vector, routing: routing(&device.interrupts.route(vector, vector % cpus)) };
     let vectors = (0..count).map(report).collect();
     device.interrupts.disable()?;
     Ok(vectors)
@@ -157,7 +158,10 @@ fn capabilities(capability: DmaCapability) -> Vec<&'static str> {
         ("descriptor prefetch", capability.dps()),
     ];
     // Every engine copies and takes NULLs; the register does not say so.
-    ["copy", "null"].into_iter().chain(all.into_iter().filter(|(_, has)| *has).map(|(name, _)| name)).collect()
+    ["copy", "null"]
+        .into_iter()
+        .chain(all.into_iter().filter(|(_, has)| *has).map(|(name, _)| name))
+        .collect()
 }
 
 fn text(report: &EngineReport) -> String {
@@ -180,7 +184,8 @@ fn text(report: &EngineReport) -> String {
     }
     for channel in &report.channels {
         let ChannelReport { channel, state, chansts, last_completed, errors, .. } = channel;
-        let status = format!("{state} (CHANSTS {chansts:#x}, last completed {last_completed:#x}), CHANERR {errors}");
+        let status =
+            format!("{state} (CHANSTS {chansts:#x}, last completed {last_completed:#x}), CHANERR {errors}");
         line(&format!("channel {channel}"), status);
     }
     text
@@ -192,7 +197,10 @@ mod tests {
 
     #[test]
     fn capabilities_are_named_after_what_every_engine_can_do() {
-        assert_eq!(capabilities(DmaCapability::new().with_fill(true).with_pq(true)), ["copy", "null", "fill", "PQ"]);
+        assert_eq!(
+            capabilities(DmaCapability::new().with_fill(true).with_pq(true)),
+            ["copy", "null", "fill", "PQ"]
+        );
     }
 
     #[test]

@@ -17,7 +17,8 @@ pub(crate) fn run(json: bool) -> anyhow::Result<()> {
 
 fn text(found: &[Found]) -> String {
     if found.is_empty() {
-        return "none found: this host has no I/OAT v3 function (`netdma selftest` runs on a virtual one)\n".into();
+        return "none found: this host has no I/OAT v3 function (`netdma selftest` runs on a virtual one)\n"
+            .into();
     }
     let left = |name| (name, Align::Left);
     let columns = ["address", "ids", "family", "driver", "IOMMU group", "NUMA node"].map(left);
@@ -53,7 +54,10 @@ mod tests {
         };
         let text = text(&[found]);
         let row = text.lines().nth(1).unwrap();
-        assert!(row.starts_with("0000:00:04.0  8086:2021  SKX     none    none: VFIO cannot reach it"), "{row}");
+        assert!(
+            row.starts_with("0000:00:04.0  8086:2021  SKX     none    none: VFIO cannot reach it"),
+            "{row}"
+        );
         assert!(row.ends_with('1'), "{row}");
     }
 }

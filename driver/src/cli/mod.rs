@@ -13,6 +13,14 @@ mod list;
 
 mod info;
 
+mod data;
+
+mod output;
+
+mod copy;
+
+mod selftest;
+
 mod report;
 
 mod table;
@@ -38,5 +46,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
     match arguments.command {
         Command::List { json } => list::run(json),
         Command::Info(flags) => info::run(&config::info(flags)?),
+        Command::Copy(flags) => copy::run(&config::copy(flags)?),
+        Command::Selftest(flags) => selftest::run(&config::selftest(flags)?),
     }
 }

@@ -10,9 +10,8 @@ pub(crate) fn parse(text: &str) -> Result<u64, String> {
         "G" | "GIB" => 30,
         suffix => return Err(format!("'{text}': unknown suffix {suffix}: write bytes, or use K, M or G")),
     };
-    let number: u64 = digits
-        .parse()
-        .map_err(|_| format!("'{text}' is not a size: write it as in 4096, 64K, 1M or 2G"))?;
+    let number: u64 =
+        digits.parse().map_err(|_| format!("'{text}' is not a size: write it as in 4096, 64K, 1M or 2G"))?;
     number.checked_mul(1 << shift).ok_or_else(|| format!("'{text}': that is more than 2^64 bytes"))
 }
 

@@ -62,7 +62,8 @@ mod tests {
 
     #[test]
     fn columns_line_up_and_lines_end_with_their_text() {
-        let mut table = Table::new(&[("step", Align::Left), ("bytes", Align::Right), ("result", Align::Left)]);
+        let mut table =
+            Table::new(&[("step", Align::Left), ("bytes", Align::Right), ("result", Align::Left)]);
         table.row(["copy".into(), "4096".into(), "ok".into()]);
         table.row(["a longer one".into(), "1234567".into(), "failed".into()]);
         let expected = "\
