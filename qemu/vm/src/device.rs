@@ -159,10 +159,13 @@ impl Device {
     }
 }
 
-/// The places beside this executable, and beside the folder `deps` in which cargo puts test programs.
+/// The places beside this executable, and beside the folders `deps` and `examples` in which cargo puts other programs.
 pub(crate) fn beside_this_executable(name: &str) -> Vec<PathBuf> {
     let folder = env::current_exe().ok().and_then(|exe| exe.parent().map(Path::to_path_buf));
-    let above = folder.as_deref().filter(|folder| folder.ends_with("deps")).and_then(Path::parent);
+    let above = folder
+        .as_deref()
+        .filter(|folder| folder.ends_with("deps") || folder.ends_with("examples"))
+        .and_then(Path::parent);
     let folders = above.map(Path::to_path_buf).into_iter().chain(folder.clone());
     folders.map(|folder| folder.join(name)).collect()
 }

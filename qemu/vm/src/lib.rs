@@ -18,6 +18,8 @@ pub mod boot;
 
 pub mod machine;
 
+mod request;
+
 pub mod outcome;
 
 pub mod error;

@@ -20,8 +20,11 @@ use crate::device::{Device, last_line};
 use crate::error::VmError;
 use crate::folder::Folder;
 use crate::line::{Line, bdf, copyable};
-use crate::message::{Exit, Get, Hello, KernelLine, Log, PROTOCOL, Put, ReadLog, Run, Signal};
+use crate::message::{Get, Hello, Log, PROTOCOL, Put, ReadLog, Run, Signal};
+use crate::request::{Request, Sink};
 use crate::stop::Stop;
+
+pub use crate::request::{Output, Running, Stream};
 
 /// How often a wait looks for a request to stop.
 const STOP_LOOK: Duration = Duration::from_millis(50);
@@ -59,32 +62,6 @@ pub struct Machine {
     folder: Folder,
 }
 
-/// What a command left behind.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Output {
-    /// Its exit status; 128 + n for signal n; 127 not found.
-    pub status: i32,
-    /// Its standard output.
-    pub stdout: Vec<u8>,
-    /// Its standard error.
-    pub stderr: Vec<u8>,
-    /// What the kernel said at warning or above while it ran.
-    pub kernel_warnings: Vec<KernelLine>,
-}
-
-/// One of a command's two outputs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stream {
-    /// Standard output.
-    Stdout,
-    /// Standard error.
-    Stderr,
-}
-
-/// A command that runs in the guest; [`Machine::wait`] gives its output.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Running(u32);
-
 #[derive(Debug)]
 enum Event {
     Frame(Frame),
@@ -101,18 +78,6 @@ struct Ends {
     broken: Option<ChannelError>,
     qemu: Option<ExitStatus>,
 }
-
-/// What came back for a request so far.
-#[derive(Debug, Default)]
-struct Request {
-    output: Output,
-    data: Vec<u8>,
-    log: Log,
-    /// The answer is whole, or the guest refused.
-    done: Option<Result<(), String>>,
-}
-
-type Sink<'a> = &'a mut dyn FnMut(Stream, &[u8]);
 
 impl Machine {
     pub(crate) fn launch(
@@ -422,34 +387,6 @@ impl Drop for Machine {
         for device in &self.devices {
             device.end();
         }
-    }
-}
-
-impl Request {
-    fn take(&mut self, kind: Kind, frame: &Frame, sink: Option<&mut Sink<'_>>) -> Result<(), VmError> {
-        let bytes = &frame.payload;
-        match (kind, sink) {
-            (Kind::Stdout, Some(sink)) => sink(Stream::Stdout, bytes),
-            (Kind::Stderr, Some(sink)) => sink(Stream::Stderr, bytes),
-            (Kind::Stdout, None) => self.output.stdout.extend_from_slice(bytes),
-            (Kind::Stderr, None) => self.output.stderr.extend_from_slice(bytes),
-            (Kind::Data, _) => self.data.extend_from_slice(bytes),
-            (Kind::Log, _) => {
-                let log: Log = frame.message()?;
-                self.log.lines.extend(log.lines);
-                self.log.next = log.next;
-            }
-            (Kind::Exit, _) => {
-                let exit: Exit = frame.message()?;
-                self.output.status = exit.status;
-                self.output.kernel_warnings = exit.kernel_warnings;
-                self.done = Some(Ok(()));
-            }
-            (Kind::End | Kind::Done, _) => self.done = Some(Ok(())),
-            (Kind::Failed, _) => self.done = Some(Err(String::from_utf8_lossy(bytes).into_owned())),
-            _ => return Err(VmError::Guest(format!("sent a {kind:?} frame, which only the host sends"))),
-        }
-        Ok(())
     }
 }
 

@@ -39,7 +39,8 @@ pub(crate) struct BootArguments {
     /// Load this module (a name, or a .ko file) and those it needs; `:param=value` behind it, as often as needed
     #[arg(long = "module", value_name = "KO")]
     modules: Vec<String>,
-    /// Put a file or folder into the guest; a dynamic program brings its libraries [default: programs in /usr/bin, all else in /]
+    /// Put a file or folder into the guest; a dynamic program brings its libraries [default: programs in
+    /// /usr/bin, all else in /]. The guest's `sh` prefers its own applets: call a program that busybox has too by its path
     #[arg(long = "add", value_name = "HOST[:GUEST]")]
     additions: Vec<String>,
     /// More kernel command line
