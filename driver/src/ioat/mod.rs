@@ -25,9 +25,11 @@ mod chain;
 
 mod channel;
 
+mod provider;
+
 mod interrupt;
 
-mod provider;
+mod report;
 
 pub use error::{ChainError, Fault, IoatError};
 pub use identify::{Identity, identify};
