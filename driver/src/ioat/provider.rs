@@ -167,7 +167,7 @@ impl IoatProvider {
             dpcs: counts.dpcs.load(Ordering::Relaxed),
             spread_dpcs: counts.spread_dpcs.load(Ordering::Relaxed),
             refused_dpcs: counts.refused_dpcs.load(Ordering::Relaxed),
-            rearms: counts.rearms.load(Ordering::Relaxed),
+            rearms: counts.rearms.load(Ordering::Acquire),
             rechecks: counts.rechecks.load(Ordering::Relaxed),
             faults: counts.faults.load(Ordering::Relaxed),
         }

@@ -61,11 +61,13 @@ impl Channel {
     /// Re-enables the channel's interrupt. True if the completion word moved since a DPC looked: a completion
     /// that landed before the re-arming has raised no interrupt (MT-4).
     pub(super) fn rearm(&self) -> bool {
-        self.counts.rearms.fetch_add(1, Ordering::Relaxed);
         if let Err(error) = self.registers.rearm() {
             log::debug!("channel {}: re-arming: {error}", self.index);
         }
-        self.moved().is_some()
+        let moved = self.moved().is_some();
+        // Last, so that who waits for the count finds the interrupt enabled and the look done.
+        self.counts.rearms.fetch_add(1, Ordering::Release);
+        moved
     }
 
     /// The completion word, if no DPC has seen it yet.
