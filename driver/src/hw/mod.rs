@@ -13,7 +13,11 @@ mod buffer;
 
 pub mod memory;
 
+mod arena;
+
 pub mod iova;
+
+mod first_fit;
 
 pub mod vfio;
 

@@ -1,1 +1,16 @@
-//! Placeholder, replaced in the next commit.
+//! Runs drivers on the virtual engine, judges them, and reports.
+//!
+//! It reaches the others through their public faces only: the device as a program, the driver as a program in the
+//! guest, the guest through `netdma-vm`.
+
+pub mod programs;
+
+pub mod guests;
+
+pub mod selftest;
+
+pub mod stock;
+
+pub mod table;
+
+pub mod whole_path;

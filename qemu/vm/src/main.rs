@@ -25,7 +25,14 @@ enum Verb {
 
 fn main() {
     env_logger::init();
-    let code = match Arguments::parse().command {
+    // Clap's own exit code for a wrong option could be taken for COMMAND's; help and version are no failure.
+    let arguments = Arguments::try_parse().unwrap_or_else(|error| {
+        let code = if error.use_stderr() { Outcome::HARNESS_FAILED } else { 0 };
+        // The message goes nowhere if our outputs are closed.
+        let _ = error.print();
+        exit(code)
+    });
+    let code = match arguments.command {
         Verb::Boot(arguments) => cli::boot::run(arguments),
         Verb::Setup(arguments) => cli::setup::run(&arguments),
         Verb::Doctor(arguments) => cli::doctor::run(&arguments),

@@ -1,0 +1,214 @@
+//! The command line as it was written. [`super::config`] checks what it means.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::{ArgAction, Args, Parser, Subcommand};
+
+use super::exit;
+
+/// Drives an Intel I/OAT DMA engine from user space: NetDMA's provider contract with NDIS interrupts and DPCs.
+///
+/// Every command runs on the engine that --on names; without it, on a virtual one inside this process, which needs
+/// no hardware and no root.
+#[derive(Parser, Debug)]
+#[command(name = "netdma", version, after_help = EXAMPLES)]
+pub(crate) struct Arguments {
+    /// Log to standard error: -v info, -vv debug, -vvv trace. RUST_LOG wins.
+    #[arg(short, long, action = ArgAction::Count, global = true)]
+    pub(crate) verbose: u8,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum Command {
+    /// List the I/OAT functions of this host, with their driver, IOMMU group and NUMA node.
+    List {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Say what an engine is, what it can do, and how its channels stand.
+    Info(InfoArguments),
+    /// Copy a file or generated data through the engine, and verify every byte.
+    Copy(CopyArguments),
+    /// Try every operation, size, channel and processor, and print a table.
+    Selftest(SelftestArguments),
+}
+
+/// On what a command runs.
+#[derive(Args, Debug)]
+pub(crate) struct OnArguments {
+    /// The engine: `sim` (virtual, in this process), `socket:PATH` (a vfio-user device program), or a PCI address
+    #[arg(long, value_name = "sim|socket:PATH|BDF", default_value = "sim")]
+    pub(crate) on: String,
+
+    /// sim: number of channels [default: the profile's]
+    #[arg(long, value_name = "1..=8", value_parser = clap::value_parser!(u8).range(1..=8))]
+    pub(crate) channels: Option<u8>,
+
+    /// sim: which engine to be [default: skx]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) profile: Option<String>,
+
+    /// sim: deviate, by 'POINT[ch=N]: TRIGGER ACTION'. May be given several times.
+    #[arg(long, value_name = "RULE")]
+    pub(crate) fault: Vec<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct InfoArguments {
+    #[command(flatten)]
+    pub(crate) on: OnArguments,
+
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// How a command drives the engine.
+#[derive(Args, Debug)]
+pub(crate) struct DriveArguments {
+    /// Processors: DPC workers, each pinned to the CPU of its number where that exists
+    #[arg(long, value_name = "1..=32", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=32))]
+    pub(crate) processors: u32,
+
+    /// How long one batch may take before its channel is reset
+    #[arg(long, value_name = "MS", default_value_t = 5000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) timeout_ms: u64,
+
+    /// Write one JSON line per stage to this file: the driver's, and with sim the device's too (`side` tells
+    /// them apart, `t_ns` orders them).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) trace: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct CopyArguments {
+    #[command(flatten)]
+    pub(crate) on: OnArguments,
+
+    #[command(flatten)]
+    pub(crate) drive: DriveArguments,
+
+    /// Copy this file [default: generated data]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) input: Option<PathBuf>,
+
+    /// Write what the engine copied to this file; it appears only when all of it is verified.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+
+    /// Bytes of generated data; K, M and G are powers of 1024 [default: 16M]
+    #[arg(long, value_name = "N")]
+    pub(crate) size: Option<String>,
+
+    /// The channel to use
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) channel: u8,
+
+    /// Bytes of one descriptor [default: the most that the engine takes]
+    #[arg(long, value_name = "N")]
+    pub(crate) chunk: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct SelftestArguments {
+    #[command(flatten)]
+    pub(crate) on: OnArguments,
+
+    #[command(flatten)]
+    pub(crate) drive: DriveArguments,
+
+    /// Fewer large sizes, and no wrap of the descriptor count.
+    #[arg(long)]
+    pub(crate) quick: bool,
+
+    /// Print one JSON object on standard output, and the progress on standard error.
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Repeat the data of a run that printed this seed [default: a new one]
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+
+    /// Pass only if a fault was detected or recovered from, and a clean batch verifies afterwards.
+    #[arg(long)]
+    pub(crate) expect_fault: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  netdma selftest                                          every operation on the virtual engine
+  netdma selftest --quick --fault 'msix: nth(3) drop'      the same, and the third interrupt is lost
+  netdma copy --input disk.img --output copy.img           a file through the engine, verified
+  netdma info --on socket:/tmp/dma.sock                    a device program's engine
+  netdma list                                              the engines of this host
+  netdma selftest --on 0000:00:04.0                        one of them, bound to vfio-pci
+
+Fault rules (--fault, on sim):
+  msix: drop   complete: drop, early, misaddress(+N|-N)   copy: corrupt(OFFSET[, MASK])
+  fetch, translate, copy: halt(BIT|NAME)   register: all-ones
+  triggers: nth(N)  every(K)      filter: [ch=N]
+
+Exit codes:
+  0  done
+  1  a verification or an operation failed
+  2  the command line makes no sense
+  3  the device could not be opened, or is gone";
+
+/// Parses the command line. The error is the exit code; what is to be said has been said.
+pub(crate) fn parse() -> Result<Arguments, ExitCode> {
+    Arguments::try_parse().map_err(|error| match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            // Whoever closed the pipe does not want the rest.
+            let _ = error.print();
+            ExitCode::SUCCESS
+        }
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => {
+            exit::complain("no command given: see `netdma --help`");
+            ExitCode::from(exit::USAGE)
+        }
+        _ => {
+            exit::complain(&one_line(&error.to_string()));
+            ExitCode::from(exit::USAGE)
+        }
+    })
+}
+
+/// clap's report without its usage block, in one line.
+fn one_line(report: &str) -> String {
+    let said =
+        report.split("\n\n").take_while(|part| !part.starts_with("Usage:") && !part.starts_with("For more"));
+    let said: Vec<String> = said
+        .map(|part| part.split_whitespace().collect::<Vec<_>>().join(" "))
+        .filter(|part| !part.is_empty())
+        .collect();
+    let said = said.join(": ");
+    let said = said.strip_prefix("error: ").unwrap_or(&said);
+    format!("{said}: see `netdma --help`")
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_flags_contradict_each_other_nowhere() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_report_of_clap_becomes_one_line_with_its_tip() {
+        let report = Arguments::try_parse_from(["netdma", "list", "--jsn"]).unwrap_err().to_string();
+        let line = one_line(&report);
+        assert_eq!(line.lines().count(), 1);
+        assert!(line.starts_with("unexpected argument '--jsn' found: tip: "), "{line}");
+        assert!(line.ends_with(": see `netdma --help`"), "{line}");
+    }
+}

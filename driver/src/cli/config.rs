@@ -1,0 +1,238 @@
+//! What the command line means, once it is checked. Every error here is one of usage.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use ioat_stage::Rule;
+use netdma::hw::host::Address;
+
+use super::args::{CopyArguments, DriveArguments, InfoArguments, OnArguments, SelftestArguments};
+use super::exit::Usage;
+use super::sizes;
+
+/// On what a command runs.
+#[derive(Clone, Debug)]
+pub(crate) enum On {
+    /// The device in this process.
+    Sim(Sim),
+    /// A vfio-user device program's socket.
+    Socket(PathBuf),
+    /// A function of this host.
+    Function(Address),
+}
+
+/// The device in this process.
+#[derive(Clone, Debug)]
+pub(crate) struct Sim {
+    pub(crate) profile: String,
+    pub(crate) channels: Option<u8>,
+    pub(crate) rules: Vec<Rule>,
+}
+
+/// A checked `info`.
+pub(crate) struct Info {
+    pub(crate) on: On,
+    pub(crate) json: bool,
+}
+
+/// Checks `info`.
+pub(crate) fn info(flags: InfoArguments) -> Result<Info, Usage> {
+    Ok(Info { on: on(flags.on)?, json: flags.json })
+}
+
+/// How a command drives the engine.
+pub(crate) struct Drive {
+    pub(crate) processors: u32,
+    pub(crate) timeout: Duration,
+    pub(crate) trace: Option<PathBuf>,
+}
+
+/// A checked `copy`.
+pub(crate) struct Copy {
+    pub(crate) on: On,
+    pub(crate) drive: Drive,
+    pub(crate) source: Source,
+    pub(crate) output: Option<PathBuf>,
+    pub(crate) channel: u8,
+    /// Bytes of one descriptor; none for the most that the engine takes.
+    pub(crate) chunk: Option<usize>,
+}
+
+/// What is copied.
+pub(crate) enum Source {
+    File(PathBuf),
+    Generated(u64),
+}
+
+/// A checked `selftest`.
+pub(crate) struct Selftest {
+    pub(crate) on: On,
+    pub(crate) drive: Drive,
+    pub(crate) quick: bool,
+    pub(crate) json: bool,
+    pub(crate) seed: u64,
+    pub(crate) expect_fault: bool,
+}
+
+/// Checks `copy`.
+pub(crate) fn copy(flags: CopyArguments) -> Result<Copy, Usage> {
+    let CopyArguments { on: place, drive, input, output, size, channel, chunk } = flags;
+    let size = size.map(|text| positive("--size", &text)).transpose()?;
+    let source = match (input, size) {
+        (Some(_), Some(_)) => {
+            return Err(Usage(
+                "--input and --size exclude each other: a file is copied whole: leave --size out".into(),
+            ));
+        }
+        (Some(path), None) => Source::File(path),
+        (None, size) => Source::Generated(size.unwrap_or(16 << 20)),
+    };
+    let chunk = chunk.map(|text| chunk_bytes(&text)).transpose()?;
+    Ok(Copy { on: on(place)?, drive: checked(drive), source, output, channel, chunk })
+}
+
+/// Checks `selftest`.
+pub(crate) fn selftest(flags: SelftestArguments) -> Result<Selftest, Usage> {
+    let SelftestArguments { on: place, drive, quick, json, seed, expect_fault } = flags;
+    let seed = seed.unwrap_or_else(new_seed);
+    Ok(Selftest { on: on(place)?, drive: checked(drive), quick, json, seed, expect_fault })
+}
+
+/// Small enough to be typed again.
+fn new_seed() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since.map_or(1, |since| u64::from(since.subsec_nanos()) ^ (since.as_secs() & 0xffff_ffff))
+}
+
+fn checked(flags: DriveArguments) -> Drive {
+    let DriveArguments { processors, timeout_ms, trace } = flags;
+    Drive { processors, timeout: Duration::from_millis(timeout_ms), trace }
+}
+
+fn positive(flag: &str, text: &str) -> Result<u64, Usage> {
+    match sizes::parse(text) {
+        Ok(0) => Err(Usage(format!("{flag} {text}: nothing to do: give at least 1"))),
+        Ok(bytes) => Ok(bytes),
+        Err(what) => Err(Usage(format!("{flag} {what}"))),
+    }
+}
+
+/// One chunk is held in memory three times, so it has a limit; engines take far less in one descriptor.
+fn chunk_bytes(text: &str) -> Result<usize, Usage> {
+    const MOST: u64 = 1 << 30;
+    let bytes = positive("--chunk", text)?;
+    let fits = usize::try_from(bytes).ok().filter(|_| bytes <= MOST);
+    fits.ok_or_else(|| Usage(format!("--chunk {text}: too large: give at most {}", sizes::show(MOST))))
+}
+
+/// Checks on what to run.
+pub(crate) fn on(flags: OnArguments) -> Result<On, Usage> {
+    let OnArguments { on, channels, profile, fault } = flags;
+    let elsewhere = match on.as_str() {
+        "sim" => return sim(channels, profile, &fault).map(On::Sim),
+        text => place(text)?,
+    };
+    let given = [
+        ("--channels", channels.is_some()),
+        ("--profile", profile.is_some()),
+        ("--fault", !fault.is_empty()),
+    ];
+    match given.into_iter().find(|(_, given)| *given) {
+        None => Ok(elsewhere),
+        Some((flag, _)) => Err(Usage(not_ours(flag, &elsewhere))),
+    }
+}
+
+fn place(text: &str) -> Result<On, Usage> {
+    if let Some(path) = text.strip_prefix("socket:") {
+        if path.is_empty() {
+            return Err(Usage("--on socket:: no path: write it as in socket:/tmp/dma.sock".into()));
+        }
+        return Ok(On::Socket(Path::new(path).into()));
+    }
+    match text.parse() {
+        Ok(address) => Ok(On::Function(address)),
+        Err(_) => Err(Usage(format!(
+            "--on {text}: this is no device: write sim, socket:PATH, or a PCI address as in 0000:00:10.0"
+        ))),
+    }
+}
+
+fn sim(channels: Option<u8>, profile: Option<String>, fault: &[String]) -> Result<Sim, Usage> {
+    let rules = fault.iter().map(|rule| rule.parse::<Rule>()).collect::<Result<_, _>>();
+    let rules = rules.map_err(|error| Usage(format!("--fault: {error}")))?;
+    let profile = profile.unwrap_or_else(|| "skx".into());
+    check_profile(&profile)?;
+    Ok(Sim { profile, channels, rules })
+}
+
+#[cfg(feature = "sim")]
+fn check_profile(profile: &str) -> Result<(), Usage> {
+    use vfio_user_ioat::Profile;
+    if Profile::by_name(profile).is_some() {
+        return Ok(());
+    }
+    let known: Vec<_> = Profile::ALL.iter().map(|profile| profile.name).collect();
+    Err(Usage(format!("--profile {profile}: unknown: the profiles are {}", known.join(", "))))
+}
+
+#[cfg(not(feature = "sim"))]
+fn check_profile(_: &str) -> Result<(), Usage> {
+    Ok(())
+}
+
+/// What to say of a flag for a device that this program does not run itself.
+fn not_ours(flag: &str, on: &On) -> String {
+    match on {
+        On::Socket(path) => format!(
+            "{flag} with --on socket:{}: that device is another program's: give {flag} to the device program, \
+             `vfio-user-ioat --socket-path {0} {flag} ...`",
+            path.display()
+        ),
+        _ => format!(
+            "{flag} with a PCI function: it is for a virtual engine: use --on sim, or give {flag} to the device \
+             program behind the function"
+        ),
+    }
+}
+
+impl On {
+    /// As it is written on the command line.
+    pub(crate) fn written(&self) -> String {
+        match self {
+            Self::Sim(_) => "sim".into(),
+            Self::Socket(path) => format!("socket:{}", path.display()),
+            Self::Function(address) => address.to_string(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flags(on: &str) -> OnArguments {
+        OnArguments { on: on.into(), channels: None, profile: None, fault: Vec::new() }
+    }
+
+    #[test]
+    fn a_device_is_written_in_three_ways() {
+        assert_eq!(on(flags("sim")).unwrap().written(), "sim");
+        assert_eq!(on(flags("socket:/tmp/dma.sock")).unwrap().written(), "socket:/tmp/dma.sock");
+        assert_eq!(on(flags("00:04.0")).unwrap().written(), "0000:00:04.0");
+        for wrong in ["socket:", "simm", "", "00:04"] {
+            assert!(on(flags(wrong)).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_fault_for_a_device_that_is_not_ours_is_sent_to_its_program() {
+        let rule = OnArguments { fault: vec!["msix: nth(3) drop".into()], ..flags("socket:/tmp/dma.sock") };
+        let error = on(rule).unwrap_err().to_string();
+        assert!(
+            error.contains("give --fault to the device program, `vfio-user-ioat --socket-path /tmp/dma.sock")
+        );
+        let rule = OnArguments { fault: vec!["msix: nth(3) drop".into()], ..flags("00:04.0") };
+        assert!(on(rule).unwrap_err().to_string().contains("give --fault to the device program"));
+    }
+}

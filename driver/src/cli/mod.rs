@@ -1,0 +1,52 @@
+//! The program, in reading order: what was written on the command line, what it means once it is checked, what it
+//! runs on, the commands, and what becomes of an error.
+
+mod args;
+
+mod sizes;
+
+mod config;
+
+mod on;
+
+mod list;
+
+mod info;
+
+mod data;
+
+mod output;
+
+mod copy;
+
+mod selftest;
+
+mod report;
+
+mod table;
+
+mod exit;
+
+use std::process::ExitCode;
+
+use args::{Arguments, Command};
+
+/// Parses, checks, runs one command, and turns its result into the exit code.
+pub(crate) fn main() -> ExitCode {
+    let arguments = match args::parse() {
+        Ok(arguments) => arguments,
+        Err(code) => return code,
+    };
+    let level = ["error", "info", "debug", "trace"][usize::from(arguments.verbose.min(3))];
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or(level)).init();
+    exit::of(run(arguments))
+}
+
+fn run(arguments: Arguments) -> anyhow::Result<()> {
+    match arguments.command {
+        Command::List { json } => list::run(json),
+        Command::Info(flags) => info::run(&config::info(flags)?),
+        Command::Copy(flags) => copy::run(&config::copy(flags)?),
+        Command::Selftest(flags) => selftest::run(&config::selftest(flags)?),
+    }
+}

@@ -1,0 +1,162 @@
+//! `netdma selftest`: every operation, every size, every channel and processor, verified byte by byte.
+
+mod oracle;
+
+mod rig;
+
+mod cases;
+
+use std::io::{self, Write};
+use std::sync::Arc;
+
+use anyhow::{Context, anyhow};
+use ioat_stage::{NoTrace, Trace};
+use netdma::client::{Driver, Error, Options};
+
+use self::rig::{Ran, Rig};
+use super::config::Selftest;
+use super::data::Data;
+use super::on::{self, Opened};
+use super::report::{FaultFired, Processor, Report, Step, Vector, placement, routing};
+
+/// Runs it.
+pub(crate) fn run(config: &Selftest) -> anyhow::Result<()> {
+    let opened = on::open(&config.on, config.drive.trace.as_deref())?;
+    let trace = opened.trace.clone().unwrap_or_else(|| Arc::new(NoTrace));
+    let options = Options {
+        processors: config.drive.processors,
+        trace: trace.clone(),
+        timeout: config.drive.timeout,
+        ..Options::default()
+    };
+    let on = config.on.written();
+    let driver = Driver::open(opened.device.clone(), options);
+    let driver = driver.with_context(|| format!("--on {on}: opening the engine"))?;
+    let mut progress = Progress { json: config.json };
+    progress.say(&format!(
+        "selftest on {}: {} channels, {} processors, seed {}\n",
+        driver.name(),
+        driver.identity().channels,
+        config.drive.processors,
+        config.seed
+    ))?;
+    let mut rig = Rig::new(driver.clone(), Data::new(config.seed), config)?;
+    let mut steps = Vec::new();
+    for case in cases::ALL.iter().chain([&cases::CLEAN]) {
+        progress.say(&format!("{:<24}", case.name))?;
+        let ran = rig.run(case);
+        progress.say(&format!("{:>10.1} ms  {}\n", ran.step.ms, ran.step.result()))?;
+        steps.push(ran);
+    }
+    let gone = steps.last().is_some_and(|ran| ran.gone);
+    let report = report(config, &driver, &opened, judge(steps, config.expect_fault));
+    drop((rig, driver));
+    trace.flush();
+    print(&report, config.json)?;
+    verdict(&report, gone)
+}
+
+/// With `--expect-fault` a step that ended in an error did what it should, and it is the clean batch and the
+/// noticing that are judged.
+fn judge(mut ran: Vec<Ran>, expect_fault: bool) -> Vec<Step> {
+    if !expect_fault {
+        return ran.into_iter().map(|ran| ran.step).collect();
+    }
+    let noticed = ran.iter().filter(|ran| ran.noticed).count();
+    let clean = ran.pop().map(|ran| ran.step);
+    let mut steps: Vec<Step> = ran
+        .into_iter()
+        .map(|ran| match ran.noticed {
+            true => Step { passed: true, ..ran.step },
+            false => ran.step,
+        })
+        .collect();
+    let detail = match noticed {
+        0 => "no fault was detected and none recovered from: did the rule fire?".into(),
+        1 => "in 1 step".into(),
+        _ => format!("in {noticed} steps"),
+    };
+    let empty = Step {
+        name: "a fault was noticed",
+        passed: noticed > 0,
+        skipped: false,
+        channels: 0,
+        bytes: 0,
+        descriptors: 0,
+        interrupts: 0,
+        recovered: 0,
+        ms: 0.0,
+        detail,
+    };
+    steps.push(empty);
+    steps.extend(clean);
+    steps
+}
+
+fn report(config: &Selftest, driver: &Driver, opened: &Opened, steps: Vec<Step>) -> Report {
+    let counts = driver.processors().into_iter().zip(driver.placements()).enumerate();
+    let processors = counts.map(|(number, (counts, place))| Processor {
+        number,
+        placement: placement(place),
+        dpcs: counts.dpcs_run,
+        queued: counts.queued,
+        refused: counts.refused,
+    });
+    let table = driver.message_info().map(|table| table.messages).unwrap_or_default();
+    let vectors = table.into_iter().zip(driver.messages()).map(|(message, counts)| Vector {
+        vector: message.message.get(),
+        processor: message.target_processor_set.iter().next().map(|cpu| cpu.0),
+        interrupts: counts.interrupts,
+        routed: routing(&message.routed),
+    });
+    let fired = opened.faults.as_ref().map(|faults| faults.fired()).unwrap_or_default();
+    let faults_fired = fired.into_iter().map(|fired| FaultFired {
+        rule: fired.rule.to_string(),
+        channel: fired.op.channel,
+        nth: fired.nth,
+        channel_nth: fired.channel_nth,
+    });
+    Report {
+        device: driver.name().into(),
+        on: config.on.written(),
+        seed: config.seed,
+        processors: processors.collect(),
+        vectors: vectors.collect(),
+        faults_fired: faults_fired.collect(),
+        passed: steps.iter().filter(|step| step.passed).count(),
+        failed: steps.iter().filter(|step| !step.passed && !step.skipped).count(),
+        skipped: steps.iter().filter(|step| step.skipped).count(),
+        steps,
+    }
+}
+
+fn print(report: &Report, json: bool) -> anyhow::Result<()> {
+    let text = if json { serde_json::to_string(report)? + "\n" } else { report.text() };
+    Ok(io::stdout().write_all(text.as_bytes())?)
+}
+
+fn verdict(report: &Report, gone: bool) -> anyhow::Result<()> {
+    let Some(first) = report.steps.iter().find(|step| !step.passed && !step.skipped) else { return Ok(()) };
+    let all = report.passed + report.failed;
+    let what = format!(
+        "selftest: {} of {all} steps failed, the first is '{}': {}: --seed {} repeats it",
+        report.failed, first.name, first.detail, report.seed
+    );
+    match gone {
+        true => Err(anyhow::Error::from(Error::DeviceGone).context(what)),
+        false => Err(anyhow!(what)),
+    }
+}
+
+/// What is said while it runs: on standard output, but with `--json` that is the report's alone.
+struct Progress {
+    json: bool,
+}
+
+impl Progress {
+    fn say(&mut self, text: &str) -> anyhow::Result<()> {
+        let mut out: Box<dyn Write> = if self.json { Box::new(io::stderr()) } else { Box::new(io::stdout()) };
+        out.write_all(text.as_bytes())?;
+        Ok(out.flush()?)
+    }
+}

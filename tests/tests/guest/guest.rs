@@ -1,0 +1,119 @@
+//! A guest that boots when its first check asks for it, and serves the rest.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::{Result, anyhow, bail};
+use libtest_mimic::{Failed, Trial};
+use netdma_lab::guests::{self, Guest};
+use netdma_tests::{guest_program, program};
+use netdma_vm::boot::Boot;
+use netdma_vm::kernel::KernelChoice;
+use netdma_vm::machine::Machine;
+
+/// A guest shared by its checks.
+#[derive(Clone)]
+pub(crate) struct Shared {
+    name: &'static str,
+    kernel: KernelChoice,
+    devices: Vec<Vec<String>>,
+    state: Arc<Mutex<State>>,
+}
+
+enum State {
+    NotBooted,
+    Running(Box<Guest>),
+    Failed(String),
+    Off,
+}
+
+impl Shared {
+    /// A guest with one `vfio-user-ioat` per entry of `devices`, started with these options.
+    pub(crate) fn new(name: &'static str, kernel: KernelChoice, devices: &[&[&str]]) -> Self {
+        let devices = devices.iter().map(|words| words.iter().map(|w| (*w).to_owned()).collect()).collect();
+        Self { name, kernel, devices, state: Arc::new(Mutex::new(State::NotBooted)) }
+    }
+
+    /// One check of this guest.
+    pub(crate) fn check(&self, name: &str, body: fn(&mut Guest) -> Result<()>) -> Trial {
+        let shared = self.clone();
+        Trial::test(format!("guest_{}::{name}", self.name), move || {
+            shared.with(body).map_err(|error| Failed::from(format!("{error:#}")))
+        })
+    }
+
+    /// The last check: the guest ends in order and leaves nothing behind.
+    pub(crate) fn power_off(&self) -> Trial {
+        let shared = self.clone();
+        Trial::test(format!("guest_{}::powers_off_and_leaves_nothing_behind", self.name), move || {
+            let mut state = shared.state.lock().unwrap_or_else(PoisonError::into_inner);
+            match std::mem::replace(&mut *state, State::Off) {
+                State::Running(guest) => {
+                    power_off(guest.vm).map_err(|error| Failed::from(format!("{error:#}")))
+                }
+                State::Failed(reason) => Err(Failed::from(reason)),
+                State::NotBooted | State::Off => Ok(()),
+            }
+        })
+    }
+
+    fn with(&self, body: fn(&mut Guest) -> Result<()>) -> Result<()> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if matches!(*state, State::NotBooted) {
+            *state = match boot(&self.kernel, &self.devices) {
+                Ok(guest) => State::Running(Box::new(guest)),
+                Err(error) => State::Failed(format!("the guest did not boot: {error:#}")),
+            };
+        }
+        match &mut *state {
+            State::Running(guest) => body(guest).map_err(|error| explain(guest, &error)),
+            State::Failed(reason) => bail!("{reason}"),
+            State::NotBooted | State::Off => bail!("the guest is off"),
+        }
+    }
+}
+
+fn power_off(vm: Machine) -> Result<()> {
+    let folder = vm.folder().path().to_owned();
+    let pids: Vec<u32> = vm.devices().iter().map(|device| device.pid()).collect();
+    vm.power_off()?;
+    if folder.exists() {
+        bail!("{} is left behind", folder.display());
+    }
+    for pid in pids {
+        let alive = std::fs::read_to_string(format!("/proc/{pid}/comm"))
+            .is_ok_and(|name| name.starts_with("vfio-user"));
+        if alive {
+            bail!("device program {pid} is left behind");
+        }
+    }
+    Ok(())
+}
+
+/// A guest as every check wants it, not started yet.
+fn plan(kernel: &KernelChoice, devices: &[Vec<String>]) -> Result<Boot> {
+    let mut plan = guests::plan(kernel, &program("vfio-user-ioat"), &guest_program("netdma"), devices)?;
+    // For the check that raises a vector of a channel that the kernel's driver left free.
+    plan.append.push("iomem=relaxed".into());
+    Ok(plan)
+}
+
+fn boot(kernel: &KernelChoice, devices: &[Vec<String>]) -> Result<Guest> {
+    let vm = plan(kernel, devices)?.start()?;
+    eprintln!("    booted in {:.1} s: {}", vm.begun().elapsed().as_secs_f32(), vm.summary());
+    Ok(Guest::new(vm, kernel.clone()))
+}
+
+fn explain(guest: &Guest, error: &anyhow::Error) -> anyhow::Error {
+    let logs: Vec<String> = guest
+        .vm
+        .devices()
+        .iter()
+        .map(|device| std::fs::read_to_string(device.log()).unwrap_or_default())
+        .map(|log| log.lines().rev().take(8).collect::<Vec<_>>().join("\n"))
+        .collect();
+    anyhow!(
+        "{error:#}\ndevice logs, newest line first:\n{}\nconsole:\n{}",
+        logs.join("\n--\n"),
+        guest.vm.console_tail()
+    )
+}
