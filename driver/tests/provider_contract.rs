@@ -1,4 +1,5 @@
 //! The provider at the contract's own face, on an engine written apart from the device crate and stepped by hand.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
 mod provider_model;
 

@@ -7,7 +7,8 @@ use std::time::Duration;
 use ioat_stage::sync::Mutex;
 use ioat_stage::{NoTrace, Pause, Placement, Trace};
 
-use super::channel::{Channel, Shared};
+use super::channel::Channel;
+use super::shared::Shared;
 use super::{Error, OpenError};
 use crate::contract::{CpuSet32, NetDmaInterface, ProviderHandle, Started};
 use crate::hw::{Device, DmaBuffer};

@@ -27,6 +27,14 @@ mod ring;
 
 mod channel;
 
+mod shared;
+
+mod submit;
+
+mod wait;
+
+mod recovery;
+
 mod submission;
 
 mod reports;

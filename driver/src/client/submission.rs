@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::Error;
-use super::channel::Shared;
+use super::shared::Shared;
 use crate::ndis::lock::SpinLock;
 
 /// Work that the engine has. Dropping it without waiting is safe: the channel keeps what the engine needs.

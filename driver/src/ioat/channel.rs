@@ -187,10 +187,11 @@ impl Channel {
             Phase::Free => return Err(CommandError::Phase(phase)),
             Phase::Fresh | Phase::Suspended | Phase::Stopped => {}
             Phase::Faulted(_) => self.restore()?,
-            Phase::Running => match self.registers.suspend()?.state() {
-                Some(ChannelState::Halted) => self.restore()?,
-                _ => {}
-            },
+            Phase::Running => {
+                if self.registers.suspend()?.state() == Some(ChannelState::Halted) {
+                    self.restore()?;
+                }
+            }
         }
         self.load(first, walked, count);
         self.ring_from(first.physical().get(), count)?;

@@ -1,159 +1,131 @@
-//! Stages 7 and 9 of 9, the provider's part: what the service routine and the DPC do for one channel.
+//! Stages 7 to 9 of 9 from the provider's side: the service routine, what it asks for, and the DPC.
+//!
+//! The join of NetDMA and NDIS is this library's own: Windows' NetDMA providers used plain KDPCs. Message `i` is
+//! vector `i` is channel `i` (MT-1).
 
 use std::sync::atomic::Ordering;
 
-use ioat_spec::ChanSts;
+use super::IoatProvider;
+use super::channel::Channel;
+use crate::contract::{Completion, CpuNumber, CpuSet32};
+use crate::irql::{AtDirql, AtDispatch};
+use crate::ndis::{DpcCall, DpcContext, DpcRequest, IsrResult, LineHandlers, MessageHandlers, MessageId};
 
-use super::channel::{Channel, Owner, Phase};
-use super::{Fault, IoatError};
-use crate::contract::{Completion, CompletionValue, DescriptorAddr, NetDmaInterface, TransferStatus};
-use crate::irql::AtDispatch;
+/// Set in the context of a DPC that another DPC asked for; the rest is the channel.
+const SPREAD: u64 = 1 << 32;
 
-/// What a look at the completion word found.
-enum Found {
-    /// The channel has no chain: there is nothing to report.
-    Nothing,
-    /// This is the descriptor processed last.
-    Last(Owner, DescriptorAddr),
-    /// No descriptor has been processed yet.
-    NoneYet,
-    /// The engine stopped by an error.
-    Halted(Owner, u32),
-    /// The word says what cannot be.
-    Bad(Owner, u32, u64),
-    /// The registers do not answer.
-    Gone(Owner, u32),
-}
-
-impl Channel {
-    /// Who has the channel and what its completion word says, for the service routine.
-    pub(super) fn latest(&self) -> Option<(Owner, CompletionValue)> {
-        let state = self.state.lock();
-        let owner = state.owner.clone()?;
-        let silent = state.chain.as_ref().is_some_and(|chain| chain.interrupts_silently());
-        drop(state);
-        let word = if silent { self.registers.chansts().ok().map(word) } else { None };
-        let word = word.unwrap_or_else(|| owner.completion.load());
-        Some((owner, word))
+/// Stage 7 of 9: isr. Stage 9 of 9: dpc.
+impl MessageHandlers for IoatProvider {
+    fn message_interrupt(&self, message: MessageId, level: &AtDirql) -> IsrResult {
+        // A message is ours alone (IS-1), and the DPC is asked for by name below (MT-3).
+        let mut result = IsrResult { claimed: true, dpc: DpcRequest::None, address: 0 };
+        let Some(channel) = self.channels.get(message.get() as usize) else { return result };
+        channel.counts.interrupts.fetch_add(1, Ordering::Relaxed);
+        let Some((owner, word)) = channel.latest() else { return result };
+        // Before any completion there is no address to pass (ND-I14); the DPC runs all the same, because the
+        // engine has disabled the interrupt and only a DPC re-arms it.
+        let mut cpu = owner.cpu;
+        if let Completion::At { descriptor: Some(latest), .. } = word.decode() {
+            cpu = self.interface.net_dma_isr(&owner.handle, latest, level);
+            result.address = latest.get();
+        }
+        // The processor that the contract named (ND-I5).
+        channel.batch.join(1);
+        self.ask(channel, cpu, u64::from(channel.index));
+        result
     }
 
-    /// Reads the completion word anew (ND-I9) and reports the descriptor processed last, or nothing on an error
-    /// (ND-I8). Returns the address reported, 0 if none.
-    pub(super) fn report(&self, interface: &NetDmaInterface, level: &AtDispatch) -> u64 {
-        let _reporting = self.reporting.lock();
-        let (owner, generation, fault) = match self.look() {
-            Found::Nothing | Found::NoneYet => return 0,
-            Found::Last(owner, last) => {
-                interface.net_dma_interrupt_dpc(&owner.handle, Some(last), level);
-                return last.get();
-            }
-            Found::Halted(owner, generation) => (owner, generation, self.halted_by()),
-            Found::Bad(owner, generation, word) => (owner, generation, Fault::BadCompletion { word }),
-            Found::Gone(owner, generation) => (owner, generation, Fault::Gone),
-        };
-        if self.fail(generation, fault) {
-            log::debug!("channel {}: {fault}", self.index);
-            interface.net_dma_interrupt_dpc(&owner.handle, None, level);
+    fn message_interrupt_dpc(&self, call: &mut DpcCall, level: &AtDispatch) {
+        let Some(channel) = self.channels.get(call.message.get() as usize) else { return };
+        if call.context.is_some_and(|context| context.0 & SPREAD != 0) {
+            channel.counts.spread_dpcs.fetch_add(1, Ordering::Relaxed);
+        } else {
+            channel.counts.dpcs.fetch_add(1, Ordering::Relaxed);
+            call.address = channel.report(&self.interface, level);
+            self.spread(channel, call.processor);
         }
-        0
+        self.leave(channel, 1);
     }
 
-    /// Re-enables the channel's interrupt. True if the completion word moved since a DPC looked: a completion
-    /// that landed before the re-arming has raised no interrupt (MT-4).
-    pub(super) fn rearm(&self) -> bool {
-        self.counts.rearms.fetch_add(1, Ordering::Relaxed);
-        if let Err(error) = self.registers.rearm() {
-            log::debug!("channel {}: re-arming: {error}", self.index);
-        }
-        self.moved().is_some()
+    fn disable_message_interrupt(&self, message: MessageId, _: &AtDirql) {
+        // CHANCTRL can only clear the disable bit; masking is the MSI-X table's, which belongs to the system.
+        log::debug!("{}: message {} cannot be disabled here", self.device, message.get());
     }
 
-    /// The completion word, if no DPC has seen it yet.
-    pub(super) fn moved(&self) -> Option<u64> {
-        let state = self.state.lock();
-        let owner = state.owner.as_ref()?;
-        let word = owner.completion.load().0;
-        (state.phase == Phase::Running && word != state.seen).then_some(word)
-    }
-
-    /// Asks the engine itself how it is, for a completion that does not come. A fault that it shows is recorded.
-    pub(super) fn examine(&self) -> Option<Fault> {
-        let state = self.state.lock();
-        let (phase, generation) = (state.phase, state.generation);
-        drop(state);
-        match phase {
-            Phase::Faulted(fault) => return Some(fault),
-            Phase::Running => {}
-            _ => return None,
-        }
-        let fault = match self.registers.chansts() {
-            Ok(status) if status.state() == Some(ioat_spec::ChannelState::Halted) => {
-                // The word is written before CHANSTS: if it is there, the DPC shall judge it.
-                if self.moved().is_some() {
-                    return None;
-                }
-                self.halted_by()
-            }
-            Ok(_) => return None,
-            Err(_) => Fault::Gone,
-        };
-        self.fail(generation, fault).then_some(fault)
-    }
-
-    fn look(&self) -> Found {
-        let mut state = self.state.lock();
-        let Some(owner) = state.owner.clone() else { return Found::Nothing };
-        let silent = state.chain.as_ref().is_some_and(|chain| chain.interrupts_silently());
-        let generation = state.generation;
-        let mut word = owner.completion.load();
-        if silent {
-            // (f) Interrupts without completion words: only CHANSTS tells.
-            drop(state);
-            word = match self.registers.chansts() {
-                Ok(status) => CompletionValue(status.into_bits()),
-                Err(_) => return Found::Gone(owner, generation),
-            };
-            state = self.state.lock();
-        }
-        if state.generation != generation || !matches!(state.phase, Phase::Running | Phase::Suspended) {
-            return Found::Nothing;
-        }
-        if !silent {
-            state.seen = word.0;
-        }
-        let suspended = state.phase == Phase::Suspended;
-        let Some(chain) = state.chain.as_mut() else { return Found::Nothing };
-        let status = match word.decode() {
-            Completion::Armed => None,
-            Completion::Unknown(word) => return Found::Bad(owner, generation, word),
-            Completion::At { status, .. } => Some(status),
-        };
-        match status {
-            None => {}
-            Some(TransferStatus::Halted) => return Found::Halted(owner, generation),
-            Some(TransferStatus::Suspend) if !suspended => {}
-            Some(status) => {
-                let completed = word.0 & ChanSts::ADDRESS_MASK;
-                if chain.advance(completed, status == TransferStatus::Idle).is_err() {
-                    return Found::Bad(owner, generation, word.0);
-                }
-            }
-        }
-        chain.last().map_or(Found::NoneYet, |last| Found::Last(owner, last))
-    }
-
-    fn halted_by(&self) -> Fault {
-        match self.registers.chanerr() {
-            Ok(chanerr) => Fault::Halted { chanerr },
-            Err(IoatError::Gone { .. } | IoatError::Hardware(_)) => Fault::Gone,
-            Err(error) => {
-                log::debug!("channel {}: reading CHANERR: {error}", self.index);
-                Fault::Gone
-            }
+    fn enable_message_interrupt(&self, message: MessageId, _: &AtDirql) {
+        if let Some(channel) = self.channels.get(message.get() as usize) {
+            channel.rearm();
         }
     }
 }
 
-fn word(status: ChanSts) -> CompletionValue {
-    CompletionValue(status.into_bits())
+/// Required beside the message handlers (IR-3). Bring-up refuses a device without messages (ND-I1), so these
+/// never serve; they must not claim what is not theirs.
+impl LineHandlers for IoatProvider {
+    fn interrupt(&self, _: &AtDirql) -> IsrResult {
+        IsrResult { claimed: false, dpc: DpcRequest::None, address: 0 }
+    }
+
+    fn interrupt_dpc(&self, _: &mut DpcCall, _: &AtDispatch) {}
+
+    fn disable_interrupt(&self, _: &AtDirql) {}
+
+    fn enable_interrupt(&self, _: &AtDirql) {}
+}
+
+impl IoatProvider {
+    /// Queues the channel's DPC on its processor.
+    pub(super) fn queue(&self, channel: &Channel) -> bool {
+        let Some(owner) = channel.owner() else { return false };
+        channel.batch.join(1);
+        self.ask(channel, owner.cpu, u64::from(channel.index))
+    }
+
+    /// Asks for one DPC that the batch already counts. A refused one is counted out again: its work will be seen
+    /// by the queued one (QD-15), which may have ended meanwhile and left the re-arming to this.
+    fn ask(&self, channel: &Channel, cpu: CpuNumber, context: u64) -> bool {
+        let targets = CpuSet32::of(cpu);
+        let refused = self.queue_dpc(channel, targets, context);
+        self.leave(channel, refused);
+        refused == 0
+    }
+
+    /// Stage 8 of 9: queue. Returns how many were refused.
+    fn queue_dpc(&self, channel: &Channel, targets: CpuSet32, context: u64) -> u32 {
+        let handle = self.interrupt.get();
+        let message = handle.and_then(|handle| handle.message(u32::from(channel.index)).ok());
+        let (Some(handle), Some(message)) = (handle, message) else { return targets.len() };
+        let refused = handle.queue_dpc(message, targets, Some(DpcContext(context))).refused().len();
+        channel.counts.refused_dpcs.fetch_add(u64::from(refused), Ordering::Relaxed);
+        refused
+    }
+
+    /// `count` DPCs of the batch have ended or never were. The last re-arms, looks once more (MT-4), and asks
+    /// for another DPC if a completion landed in between.
+    fn leave(&self, channel: &Channel, mut count: u32) {
+        // Refused means that a DPC is queued and counted. If it ends before it is counted here, it was not the
+        // last, and the re-arming falls to this turn. After deregistration everything is refused: then stop.
+        for _ in 0..3 {
+            if !channel.batch.leave(count) || !channel.rearm() {
+                return;
+            }
+            channel.counts.rechecks.fetch_add(1, Ordering::Relaxed);
+            let Some(owner) = channel.owner() else { return };
+            channel.batch.join(1);
+            count = self.queue_dpc(channel, CpuSet32::of(owner.cpu), u64::from(channel.index));
+        }
+        let _ = channel.batch.leave(count);
+    }
+
+    /// (DP-4) The first DPC of a batch asks for one on each other processor of the channel's spread.
+    fn spread(&self, channel: &Channel, processor: u32) {
+        let others =
+            CpuSet32(channel.spread.load(Ordering::Relaxed)).without(CpuSet32::of(CpuNumber(processor)));
+        if others.is_empty() {
+            return;
+        }
+        channel.batch.join(others.len());
+        let refused = self.queue_dpc(channel, others, u64::from(channel.index) | SPREAD);
+        self.leave(channel, refused);
+    }
 }

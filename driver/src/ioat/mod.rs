@@ -25,9 +25,11 @@ mod chain;
 
 mod channel;
 
+mod provider;
+
 mod interrupt;
 
-mod provider;
+mod report;
 
 pub use error::{ChainError, Fault, IoatError};
 pub use identify::{Identity, identify};
@@ -44,7 +46,8 @@ pub struct ChannelStats {
     pub spread_dpcs: u64,
     /// DPCs asked for that were queued already.
     pub refused_dpcs: u64,
-    /// Times that the interrupt was re-enabled (DP-5).
+    /// Times that the interrupt was re-enabled (DP-5). Work submitted after the count rose has an interrupt of
+    /// its own; work before it may be seen by the look after the re-enabling instead.
     pub rearms: u64,
     /// Times that a completion landed before the re-enabling, and was seen by the look after it (MT-4).
     pub rechecks: u64,

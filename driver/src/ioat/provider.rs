@@ -1,7 +1,4 @@
-//! The engine as a NetDMA provider: its channels, its callbacks, and its message interrupts.
-//!
-//! The join of NetDMA and NDIS is this library's own: Windows' NetDMA providers used plain KDPCs. Message `i` is
-//! vector `i` is channel `i` (MT-1).
+//! The engine as a NetDMA provider: its channels, and its callbacks.
 
 use std::sync::Arc;
 use std::sync::OnceLock;
@@ -14,30 +11,23 @@ use super::chain::Limits;
 use super::channel::{Channel, CommandError, Owner, Phase};
 use super::{ChannelStats, Fault, Identity, IoatError, identify};
 use crate::contract::{
-    AbortDma, ChannelCpuAffinity, ChannelParameters, Completion, CpuNumber, CpuSet32, DescriptorAddr,
-    FirstDescriptor, NetDmaChannelHandle, NetDmaInterface, NetDmaProvider, NetDmaStatus, NetDmaVersion,
-    PhysAddr, ProviderAttributes, ProviderChannelContext, ProviderCharacteristics, ResetChannel,
-    SuspendResume,
+    AbortDma, ChannelCpuAffinity, ChannelParameters, CpuNumber, CpuSet32, DescriptorAddr, FirstDescriptor,
+    NetDmaChannelHandle, NetDmaInterface, NetDmaProvider, NetDmaStatus, NetDmaVersion, PhysAddr,
+    ProviderAttributes, ProviderChannelContext, ProviderCharacteristics, ResetChannel, SuspendResume,
 };
 use crate::hw::Device;
-use crate::irql::{AtDirql, AtDispatch, AtMostDispatch, AtPassive};
-use crate::ndis::{
-    DpcCall, DpcContext, DpcRequest, InterruptCharacteristics, InterruptHandle, IsrResult, LineHandlers,
-    MessageHandlers, MessageId,
-};
-
-/// Set in the context of a DPC that another DPC asked for; the rest is the channel.
-const SPREAD: u64 = 1 << 32;
+use crate::irql::{AtMostDispatch, AtPassive};
+use crate::ndis::{InterruptCharacteristics, InterruptHandle};
 
 /// An I/OAT engine that serves NetDMA.
 pub struct IoatProvider {
     identity: Identity,
-    device: String,
-    interface: Arc<NetDmaInterface>,
-    channels: Vec<Channel>,
+    pub(super) device: String,
+    pub(super) interface: Arc<NetDmaInterface>,
+    pub(super) channels: Vec<Channel>,
     /// The processor of each channel's interrupt.
     affinities: Vec<AtomicU32>,
-    interrupt: OnceLock<InterruptHandle>,
+    pub(super) interrupt: OnceLock<InterruptHandle>,
 }
 
 /// What a look at a channel found that no interrupt told of.
@@ -177,7 +167,7 @@ impl IoatProvider {
             dpcs: counts.dpcs.load(Ordering::Relaxed),
             spread_dpcs: counts.spread_dpcs.load(Ordering::Relaxed),
             refused_dpcs: counts.refused_dpcs.load(Ordering::Relaxed),
-            rearms: counts.rearms.load(Ordering::Relaxed),
+            rearms: counts.rearms.load(Ordering::Acquire),
             rechecks: counts.rechecks.load(Ordering::Relaxed),
             faults: counts.faults.load(Ordering::Relaxed),
         }
@@ -206,120 +196,6 @@ impl IoatProvider {
         }
         error.into()
     }
-
-    /// Queues the channel's DPC on its processor.
-    fn queue(&self, channel: &Channel) -> bool {
-        let Some(owner) = channel.owner() else { return false };
-        channel.batch.join(1);
-        self.ask(channel, owner.cpu, u64::from(channel.index))
-    }
-
-    /// Asks for one DPC that the batch already counts. A refused one is counted out again: its work will be seen
-    /// by the queued one (QD-15), which may have ended meanwhile and left the re-arming to this.
-    fn ask(&self, channel: &Channel, cpu: CpuNumber, context: u64) -> bool {
-        let targets = CpuSet32::of(cpu);
-        let refused = self.queue_dpc(channel, targets, context);
-        self.leave(channel, refused);
-        refused == 0
-    }
-
-    /// Stage 8 of 9: queue. Returns how many were refused.
-    fn queue_dpc(&self, channel: &Channel, targets: CpuSet32, context: u64) -> u32 {
-        let handle = self.interrupt.get();
-        let message = handle.and_then(|handle| handle.message(u32::from(channel.index)).ok());
-        let (Some(handle), Some(message)) = (handle, message) else { return targets.len() };
-        let refused = handle.queue_dpc(message, targets, Some(DpcContext(context))).refused().len();
-        channel.counts.refused_dpcs.fetch_add(u64::from(refused), Ordering::Relaxed);
-        refused
-    }
-
-    /// `count` DPCs of the batch have ended or never were. The last re-arms, looks once more (MT-4), and asks
-    /// for another DPC if a completion landed in between.
-    fn leave(&self, channel: &Channel, mut count: u32) {
-        // Refused means that a DPC is queued and counted. If it ends before it is counted here, it was not the
-        // last, and the re-arming falls to this turn. After deregistration everything is refused: then stop.
-        for _ in 0..3 {
-            if !channel.batch.leave(count) || !channel.rearm() {
-                return;
-            }
-            channel.counts.rechecks.fetch_add(1, Ordering::Relaxed);
-            let Some(owner) = channel.owner() else { return };
-            channel.batch.join(1);
-            count = self.queue_dpc(channel, CpuSet32::of(owner.cpu), u64::from(channel.index));
-        }
-        let _ = channel.batch.leave(count);
-    }
-
-    /// (DP-4) The first DPC of a batch asks for one on each other processor of the channel's spread.
-    fn spread(&self, channel: &Channel, processor: u32) {
-        let others =
-            CpuSet32(channel.spread.load(Ordering::Relaxed)).without(CpuSet32::of(CpuNumber(processor)));
-        if others.is_empty() {
-            return;
-        }
-        channel.batch.join(others.len());
-        let refused = self.queue_dpc(channel, others, u64::from(channel.index) | SPREAD);
-        self.leave(channel, refused);
-    }
-}
-
-/// Stage 7 of 9: isr. Stage 9 of 9: dpc.
-impl MessageHandlers for IoatProvider {
-    fn message_interrupt(&self, message: MessageId, level: &AtDirql) -> IsrResult {
-        // A message is ours alone (IS-1), and the DPC is asked for by name below (MT-3).
-        let mut result = IsrResult { claimed: true, dpc: DpcRequest::None, address: 0 };
-        let Some(channel) = self.channels.get(message.get() as usize) else { return result };
-        channel.counts.interrupts.fetch_add(1, Ordering::Relaxed);
-        let Some((owner, word)) = channel.latest() else { return result };
-        // Before any completion there is no address to pass (ND-I14); the DPC runs all the same, because the
-        // engine has disabled the interrupt and only a DPC re-arms it.
-        let mut cpu = owner.cpu;
-        if let Completion::At { descriptor: Some(latest), .. } = word.decode() {
-            cpu = self.interface.net_dma_isr(&owner.handle, latest, level);
-            result.address = latest.get();
-        }
-        // The processor that the contract named (ND-I5).
-        channel.batch.join(1);
-        self.ask(channel, cpu, u64::from(channel.index));
-        result
-    }
-
-    fn message_interrupt_dpc(&self, call: &mut DpcCall, level: &AtDispatch) {
-        let Some(channel) = self.channels.get(call.message.get() as usize) else { return };
-        if call.context.is_some_and(|context| context.0 & SPREAD != 0) {
-            channel.counts.spread_dpcs.fetch_add(1, Ordering::Relaxed);
-        } else {
-            channel.counts.dpcs.fetch_add(1, Ordering::Relaxed);
-            call.address = channel.report(&self.interface, level);
-            self.spread(channel, call.processor);
-        }
-        self.leave(channel, 1);
-    }
-
-    fn disable_message_interrupt(&self, message: MessageId, _: &AtDirql) {
-        // CHANCTRL can only clear the disable bit; masking is the MSI-X table's, which belongs to the system.
-        log::debug!("{}: message {} cannot be disabled here", self.device, message.get());
-    }
-
-    fn enable_message_interrupt(&self, message: MessageId, _: &AtDirql) {
-        if let Some(channel) = self.channels.get(message.get() as usize) {
-            channel.rearm();
-        }
-    }
-}
-
-/// Required beside the message handlers (IR-3). Bring-up refuses a device without messages (ND-I1), so these
-/// never serve; they must not claim what is not theirs.
-impl LineHandlers for IoatProvider {
-    fn interrupt(&self, _: &AtDirql) -> IsrResult {
-        IsrResult { claimed: false, dpc: DpcRequest::None, address: 0 }
-    }
-
-    fn interrupt_dpc(&self, _: &mut DpcCall, _: &AtDispatch) {}
-
-    fn disable_interrupt(&self, _: &AtDirql) {}
-
-    fn enable_interrupt(&self, _: &AtDirql) {}
 }
 
 impl NetDmaProvider for IoatProvider {

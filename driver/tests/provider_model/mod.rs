@@ -3,7 +3,8 @@
 //!
 //! Without threads of its own the test steps it; [`Model::run`] steps it from a task.
 
-#![allow(dead_code, reason = "each test program uses its part")]
+#![expect(dead_code, reason = "each test program uses its part")]
+#![expect(clippy::cast_possible_truncation, reason = "registers take the low bits")]
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
