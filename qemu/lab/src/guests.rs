@@ -83,15 +83,15 @@ impl Guest {
         mut progress: impl FnMut(&str),
     ) -> Result<(i32, T)> {
         let argv: Vec<&str> = std::iter::once(NETDMA).chain(words.iter().copied()).collect();
-        let output = self.vm.run_streaming(&argv, &mut |stream, bytes| {
-            if stream == Stream::Stderr {
-                progress(&String::from_utf8_lossy(bytes));
-            }
+        let mut printed = Vec::new();
+        let output = self.vm.run_streaming(&argv, &mut |stream, bytes| match stream {
+            Stream::Stdout => printed.extend_from_slice(bytes),
+            Stream::Stderr => progress(&String::from_utf8_lossy(bytes)),
         })?;
-        let text = String::from_utf8_lossy(&output.stdout);
+        let text = String::from_utf8_lossy(&printed);
         let line = text.lines().last().unwrap_or_default();
         let json = serde_json::from_str(line).with_context(|| {
-            format!("no report from `{}` (status {}):\n{}", argv.join(" "), output.status, both(&output))
+            format!("no report from `{}` (status {}): it printed '{text}'", argv.join(" "), output.status)
         })?;
         Ok((output.status, json))
     }
