@@ -25,10 +25,10 @@ pub(crate) const CLEAN: Case = Case { name: "a clean batch", run: clean };
 
 /// All steps before that, in order.
 pub(crate) const ALL: &[Case] = &[
-    Case { name: "null", run: null },
     Case { name: "copy, every size", run: copy_sizes },
     Case { name: "copy, misaligned", run: copy_misaligned },
     Case { name: "fill, every size", run: fill_sizes },
+    Case { name: "null", run: null },
     Case { name: "every processor", run: every_processor },
     Case { name: "batch, one interrupt", run: one_interrupt },
     Case { name: "all channels at once", run: together },
@@ -44,25 +44,6 @@ fn all_sizes(quick: bool) -> Vec<usize> {
     sizes.sort_unstable();
     sizes.dedup();
     sizes
-}
-
-fn null(rig: &mut Rig) -> anyhow::Result<Done> {
-    const COUNT: u64 = 8;
-    for channel in rig.take(ChannelOptions::default())? {
-        rig.verified(
-            &channel,
-            || format!("{COUNT} NULLs"),
-            |_, batch| {
-                for _ in 0..COUNT {
-                    batch.null();
-                }
-                Ok(Vec::new())
-            },
-        )?;
-        let done = channel.stats().descriptors;
-        ensure!(done == COUNT, "channel {}: {done} NULLs completed of {COUNT}", channel.index());
-    }
-    Ok(Done::Ok)
 }
 
 fn copy_sizes(rig: &mut Rig) -> anyhow::Result<Done> {
@@ -118,6 +99,25 @@ fn fill_sizes(rig: &mut Rig) -> anyhow::Result<Done> {
                 |memory, batch| Ok(vec![memory.fill(batch, to, size, pattern)?]),
             )?;
         }
+    }
+    Ok(Done::Ok)
+}
+
+fn null(rig: &mut Rig) -> anyhow::Result<Done> {
+    const COUNT: u64 = 8;
+    for channel in rig.take(ChannelOptions::default())? {
+        rig.verified(
+            &channel,
+            || format!("{COUNT} NULLs"),
+            |_, batch| {
+                for _ in 0..COUNT {
+                    batch.null();
+                }
+                Ok(Vec::new())
+            },
+        )?;
+        let done = channel.stats().descriptors;
+        ensure!(done == COUNT, "channel {}: {done} NULLs completed of {COUNT}", channel.index());
     }
     Ok(Done::Ok)
 }
