@@ -21,8 +21,8 @@ fn netdma(arguments: &[&str]) -> Ran {
         .expect("the program starts");
     Ran {
         code: output.status.code().expect("no signal ends it"),
-        out: String::from_utf8(output.stdout).unwrap(),
-        err: String::from_utf8(output.stderr).unwrap(),
+        out: String::from_utf8(output.stdout).expect("UTF-8"),
+        err: String::from_utf8(output.stderr).expect("UTF-8"),
     }
 }
 

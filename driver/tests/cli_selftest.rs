@@ -17,7 +17,7 @@ struct Ran {
 impl Ran {
     fn report(&self) -> Value {
         assert_eq!(self.out.lines().count(), 1, "the report is one line:\n{}", self.out);
-        serde_json::from_str(&self.out).unwrap()
+        serde_json::from_str(&self.out).expect("the report is JSON")
     }
 }
 
@@ -31,14 +31,14 @@ fn selftest(arguments: &[&str]) -> Ran {
         .expect("the program starts");
     Ran {
         code: output.status.code().expect("no signal ends it"),
-        out: String::from_utf8(output.stdout).unwrap(),
-        err: String::from_utf8(output.stderr).unwrap(),
+        out: String::from_utf8(output.stdout).expect("UTF-8"),
+        err: String::from_utf8(output.stderr).expect("UTF-8"),
     }
 }
 
 fn details(report: &Value) -> String {
-    let steps = report["steps"].as_array().unwrap().iter();
-    steps.map(|step| format!("{}: {}\n", step["name"], step["detail"].as_str().unwrap())).collect()
+    let steps = report["steps"].as_array().into_iter().flatten();
+    steps.map(|step| format!("{}: {}\n", step["name"], step["detail"].as_str().unwrap_or_default())).collect()
 }
 
 #[test]

@@ -177,8 +177,13 @@ fn spread(rig: &mut Rig) -> anyhow::Result<Done> {
             let ran = rig.soon(|rig| dpcs_run(rig, processor) > before[processor as usize]);
             ensure!(ran, "channel {}: no DPC of its DPC ran on processor {processor}", channel.index());
         }
-        let asked = channel.stats().provider.spread_dpcs - asked;
-        ensure!(asked >= u64::from(rig.processors) - 1, "channel {}: {asked} spread DPCs", channel.index());
+        let others = u64::from(rig.processors) - 1;
+        let ran = |_: &Rig| channel.stats().provider.spread_dpcs - asked >= others;
+        ensure!(
+            rig.soon(ran),
+            "channel {}: fewer than {others} DPCs were asked for by its DPC",
+            channel.index()
+        );
     }
     Ok(Done::Ok)
 }
