@@ -142,8 +142,10 @@ fn one_interrupt(rig: &mut Rig) -> anyhow::Result<Done> {
         let interrupts = |rig: &Rig| rig.driver.messages().get(index).map_or(0, |message| message.interrupts);
         let before = interrupts(rig);
         rig.copies(&channel, 64)?;
-        let after = interrupts(rig) - before + channel.stats().lost_interrupts_recovered;
-        ensure!(after == 1, "channel {index}: a batch of 64 copies raised {after} interrupts, expected 1");
+        let raised = interrupts(rig) - before;
+        // None, if it was lost and the completion found by looking.
+        let one = raised == 1 || raised == 0 && channel.stats().lost_interrupts_recovered == 1;
+        ensure!(one, "channel {index}: a batch of 64 copies raised {raised} interrupts, expected 1");
     }
     Ok(Done::Ok)
 }
