@@ -140,11 +140,13 @@ fn one_interrupt(rig: &mut Rig) -> anyhow::Result<Done> {
     for channel in rig.take(ChannelOptions::default())? {
         let index = usize::try_from(channel.index())?;
         let interrupts = |rig: &Rig| rig.driver.messages().get(index).map_or(0, |message| message.interrupts);
-        let before = interrupts(rig);
+        let (before, rechecks) = (interrupts(rig), channel.stats().provider.rechecks);
         rig.copies(&channel, 64)?;
         let raised = interrupts(rig) - before;
-        // None, if it was lost and the completion found by looking.
-        let one = raised == 1 || raised == 0 && channel.stats().lost_interrupts_recovered == 1;
+        // None, if it was lost, or held back because the one before was not re-armed yet (MT-4).
+        let stats = channel.stats();
+        let silent = stats.lost_interrupts_recovered + stats.provider.rechecks - rechecks > 0;
+        let one = raised == 1 || raised == 0 && silent;
         ensure!(one, "channel {index}: a batch of 64 copies raised {raised} interrupts, expected 1");
     }
     Ok(Done::Ok)
