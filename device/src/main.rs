@@ -9,18 +9,20 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context;
-use clap::Parser;
 use ioat_stage::{FaultBook, Faults, JsonLines, NoFaults, NoTrace, Pause, Side, ThreadPause, Trace};
 use vfio_user_ioat::engine::{Engine, Parts, Served, identity};
 use vfio_user_ioat::memory::DmaTable;
 use vfio_user_ioat::server::{IrqTable, Options, serve};
 use vmm_sys_util::eventfd::{EFD_CLOEXEC, EFD_NONBLOCK, EventFd};
 
-use options::{Arguments, Config};
+use options::Config;
 
 fn main() -> ExitCode {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
-    let arguments = Arguments::parse();
+    let arguments = match options::parse() {
+        Ok(arguments) => arguments,
+        Err(code) => return code,
+    };
     if arguments.print_capabilities {
         println!("{}", options::capabilities());
         return ExitCode::SUCCESS;

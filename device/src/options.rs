@@ -2,6 +2,7 @@
 
 use std::os::fd::RawFd;
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -66,6 +67,31 @@ Fault rules:
   points and actions:  msix: drop   complete: drop, early, misaddress(+N|-N)   copy: corrupt(OFFSET[, MASK])
                        fetch, translate, copy: halt(BIT|NAME)   register: all-ones
   triggers:            nth(N)  every(K)      filter: [ch=N]";
+
+/// The exit code for a command line that makes no sense.
+const USAGE: u8 = 2;
+
+/// Parses the command line. The error is the exit code; what is to be said has been said.
+pub(crate) fn parse() -> Result<Arguments, ExitCode> {
+    Arguments::try_parse().map_err(|error| {
+        if error.use_stderr() {
+            eprintln!("vfio-user-ioat: {}", one_line(&error.to_string()));
+            return ExitCode::from(USAGE);
+        }
+        // Help and version; whoever closed the pipe does not want the rest.
+        let _ = error.print();
+        ExitCode::SUCCESS
+    })
+}
+
+/// Clap's report without its usage block, in one line.
+fn one_line(report: &str) -> String {
+    let said =
+        report.split("\n\n").take_while(|part| !part.starts_with("Usage:") && !part.starts_with("For more"));
+    let said = said.flat_map(str::split_whitespace).collect::<Vec<_>>().join(" ");
+    let said = said.strip_prefix("error: ").unwrap_or(&said);
+    format!("{said}: see `vfio-user-ioat --help`")
+}
 
 /// A checked command line.
 pub(crate) struct Config {

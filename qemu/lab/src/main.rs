@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 use netdma_vm::kernel::KernelChoice;
 
@@ -30,7 +31,11 @@ enum Verb {
 
 fn main() -> ExitCode {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn")).init();
-    let Verb::WholePath { kernel, verbose } = Arguments::parse().verb;
+    let arguments = match parse() {
+        Ok(arguments) => arguments,
+        Err(code) => return code,
+    };
+    let Verb::WholePath { kernel, verbose } = arguments.verb;
     match netdma_lab::whole_path::run(&KernelChoice::Version(kernel), verbose) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
@@ -40,4 +45,30 @@ fn main() -> ExitCode {
             ExitCode::from(3)
         }
     }
+}
+
+/// Parses the command line. The error is the exit code; what is to be said has been said.
+fn parse() -> Result<Arguments, ExitCode> {
+    Arguments::try_parse().map_err(|error| {
+        if error.use_stderr() {
+            eprintln!("netdma-lab: {}", one_line(&error));
+            return ExitCode::from(2);
+        }
+        // Help and version; whoever closed the pipe does not want the rest.
+        let _ = error.print();
+        ExitCode::SUCCESS
+    })
+}
+
+/// Clap's report without its usage block, in one line.
+fn one_line(error: &clap::Error) -> String {
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        return "no command given: see `netdma-lab --help`".into();
+    }
+    let report = error.to_string();
+    let said =
+        report.split("\n\n").take_while(|part| !part.starts_with("Usage:") && !part.starts_with("For more"));
+    let said = said.flat_map(str::split_whitespace).collect::<Vec<_>>().join(" ");
+    let said = said.strip_prefix("error: ").unwrap_or(&said);
+    format!("{said}: see `netdma-lab --help`")
 }

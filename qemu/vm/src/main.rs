@@ -2,6 +2,7 @@
 
 use std::process::exit;
 
+use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 use netdma_vm::outcome::Outcome;
 
@@ -27,10 +28,13 @@ fn main() {
     env_logger::init();
     // Clap's own exit code for a wrong option could be taken for COMMAND's; help and version are no failure.
     let arguments = Arguments::try_parse().unwrap_or_else(|error| {
-        let code = if error.use_stderr() { Outcome::HARNESS_FAILED } else { 0 };
-        // The message goes nowhere if our outputs are closed.
+        if error.use_stderr() {
+            eprintln!("netdma-vm: {}", one_line(&error));
+            exit(Outcome::HARNESS_FAILED)
+        }
+        // The text goes nowhere if our outputs are closed.
         let _ = error.print();
-        exit(code)
+        exit(0)
     });
     let code = match arguments.command {
         Verb::Boot(arguments) => cli::boot::run(arguments),
@@ -42,4 +46,17 @@ fn main() {
         eprintln!("netdma-vm: {error:#}");
         Outcome::HARNESS_FAILED
     }));
+}
+
+/// Clap's report without its usage block, in one line.
+fn one_line(error: &clap::Error) -> String {
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        return "no command given: see `netdma-vm --help`".into();
+    }
+    let report = error.to_string();
+    let said =
+        report.split("\n\n").take_while(|part| !part.starts_with("Usage:") && !part.starts_with("For more"));
+    let said = said.flat_map(str::split_whitespace).collect::<Vec<_>>().join(" ");
+    let said = said.strip_prefix("error: ").unwrap_or(&said);
+    format!("{said}: see `netdma-vm --help`")
 }
