@@ -1,5 +1,9 @@
 //! What the integration tests share: where the programs are, and how a test says that it cannot run.
 
+pub mod process;
+
+pub mod device;
+
 use std::io::Write;
 use std::path::PathBuf;
 
