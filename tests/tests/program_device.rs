@@ -136,8 +136,8 @@ fn channels_decide_chancnt_and_vectors() {
     for channels in 1..=8_u8 {
         let device = Device::start(&["--channels", &channels.to_string()]);
         let mut engine = Engine::open(&device.socket);
-        assert_eq!(engine.read(0, 1), channels.into());
-        assert_eq!(engine.vectors(), channels.into());
+        assert_eq!(engine.read(0, 1), u64::from(channels));
+        assert_eq!(engine.vectors(), u32::from(channels));
     }
     let device = Device::start(&[]);
     assert_eq!(Engine::open(&device.socket).read(0, 1), 4);
