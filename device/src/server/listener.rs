@@ -32,7 +32,7 @@ pub enum ListenError {
     #[error("{}: exists and is not a socket; remove it or choose another path", .0.display())]
     NotASocket(PathBuf),
     /// The system refused.
-    #[error("{}: cannot {what}: {source}", path.display())]
+    #[error("{}: cannot {what}", path.display())]
     Path {
         /// The socket's path.
         path: PathBuf,

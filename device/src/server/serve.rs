@@ -54,13 +54,13 @@ impl Default for Options {
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     /// The listening socket is not usable.
-    #[error("cannot prepare the listening socket: {0}")]
+    #[error("cannot prepare the listening socket")]
     Listener(#[source] io::Error),
     /// No eventfd between the two threads.
-    #[error("cannot create an eventfd: {0}")]
+    #[error("cannot create an eventfd")]
     EventFd(#[source] io::Error),
     /// No thread for the door.
-    #[error("cannot start a thread: {0}")]
+    #[error("cannot start a thread")]
     Thread(#[source] io::Error),
 }
 
