@@ -31,7 +31,8 @@ pub(crate) fn of(result: anyhow::Result<()>) -> ExitCode {
         // Whoever closed the pipe has seen enough.
         Err(error) if closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            complain(&format!("{error:#}"));
+            let mend = if lost(&error) { ": start it again, or look at its log" } else { "" };
+            complain(&format!("{error:#}{mend}"));
             ExitCode::from(code(&error))
         }
     }
@@ -58,6 +59,11 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
         HwError::Open(_) | HwError::Gone(_) | HwError::Access { .. } | HwError::Reset(_) => Some(DEVICE),
         HwError::Map { .. } | HwError::Interrupt { .. } => None,
     }
+}
+
+/// The device went away at work.
+fn lost(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| cause.downcast_ref().is_some_and(|error| matches!(error, Error::DeviceGone)))
 }
 
 fn closed_pipe(error: &anyhow::Error) -> bool {

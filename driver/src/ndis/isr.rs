@@ -11,7 +11,7 @@ use ioat_stage::{Event, Mark, Stage};
 use super::handlers::{DpcRequest, InterruptType, IsrResult, MessageId};
 use super::interrupt::{Objects, channel_of, queue_dpc};
 use crate::contract::{CpuNumber, CpuSet32};
-use crate::hw::{Fired, InterruptSource};
+use crate::hw::{Fired, HwError, InterruptSource};
 use crate::irql;
 
 impl DpcRequest {
@@ -49,7 +49,10 @@ pub(super) fn serve(objects: &Arc<Objects>, message: MessageId, source: &dyn Int
             }
             Ok(Fired::Stopped) => return,
             Err(error) => {
-                log::error!("message {} is served no longer: {error}", message.get());
+                // Of a device that is gone its users hear by typed errors, and there is one of these lines per message.
+                let gone = matches!(error, HwError::Gone(_));
+                let level = if gone { log::Level::Warn } else { log::Level::Error };
+                log::log!(level, "message {} is served no longer: {error}", message.get());
                 return;
             }
         }
