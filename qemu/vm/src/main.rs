@@ -43,9 +43,22 @@ fn main() {
         Verb::Clean(arguments) => cli::clean::run(&arguments),
     };
     exit(code.unwrap_or_else(|error| {
-        eprintln!("netdma-vm: {error:#}");
+        eprintln!("netdma-vm: {}", with_causes(&error));
         Outcome::HARNESS_FAILED
     }));
+}
+
+/// An error with its causes, each of them once: some messages hold their cause already.
+fn with_causes(error: &anyhow::Error) -> String {
+    let mut said = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if said.is_empty() {
+            said = cause;
+        } else if !said.ends_with(&cause) {
+            said = format!("{said}: {cause}");
+        }
+    }
+    said
 }
 
 /// Clap's report without its usage block, in one line.
