@@ -85,11 +85,14 @@ fn through(
         // What the engine leaves out must show.
         to.write(0, &data.iter().map(|byte| !byte).collect::<Vec<_>>())?;
         done.engine += window_through(channel, &from, &to, len, chunk, config.drive.timeout)
-            .with_context(|| format!("channel {}: copying at offset {}", channel.index(), done.bytes))?;
+            .with_context(|| format!("copy: channel {}: at offset {}", channel.index(), done.bytes))?;
         to.read(0, found)?;
         if let Some(at) = data.iter().zip(found.iter()).position(|(expected, found)| expected != found) {
             let (channel, offset) = (channel.index(), done.bytes + at as u64);
-            bail!("channel {channel}: offset {offset}: expected {:#04x}, found {:#04x}", data[at], found[at]);
+            let (expected, found) = (data[at], found[at]);
+            bail!(
+                "copy: channel {channel}: offset {offset}: expected {expected:#04x}, found {found:#04x}: do not trust this engine"
+            );
         }
         if let Some(output) = output {
             output.write(found)?;
@@ -130,19 +133,22 @@ impl Done {
     fn text(&self, device: &str, channel: &Channel) -> String {
         let stats = channel.stats();
         let rate = self.bytes as f64 / 1e6 / self.engine.as_secs_f64().max(1e-9);
+        let interrupts = match stats.provider.interrupts {
+            1 => "1 interrupt".to_owned(),
+            count => format!("{count} interrupts"),
+        };
         let recovered = match stats.lost_interrupts_recovered {
             0 => String::new(),
             1 => ", recovered 1 lost interrupt".into(),
             lost => format!(", recovered {lost} lost interrupts"),
         };
         format!(
-            "{device}: {} bytes ({}) copied on channel {} and verified\n{} descriptors, {} interrupts{recovered}, \
+            "{device}: {} bytes ({}) copied on channel {} and verified\n{} descriptors, {interrupts}{recovered}, \
              {:.1} ms in the engine ({rate:.0} MB/s), {:.1} ms in all\n",
             self.bytes,
             sizes::show(self.bytes),
             channel.index(),
             stats.descriptors,
-            stats.provider.interrupts,
             self.engine.as_secs_f64() * 1e3,
             self.all.as_secs_f64() * 1e3,
         )

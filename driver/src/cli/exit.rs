@@ -19,6 +19,11 @@ pub(crate) const DEVICE: u8 = 3;
 #[error("{0}")]
 pub(crate) struct Usage(pub(crate) String);
 
+/// A device that was there and does not answer any more.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Gone(pub(crate) String);
+
 /// The exit code of a command.
 pub(crate) fn of(result: anyhow::Result<()>) -> ExitCode {
     match result {
@@ -46,7 +51,7 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
         return Some(USAGE);
     }
     let gone = cause.downcast_ref().is_some_and(|error| matches!(error, Error::DeviceGone));
-    if gone || cause.is::<OpenError>() || cause.is::<IoatError>() {
+    if gone || cause.is::<Gone>() || cause.is::<OpenError>() || cause.is::<IoatError>() {
         return Some(DEVICE);
     }
     match cause.downcast_ref::<HwError>()? {

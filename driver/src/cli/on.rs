@@ -27,15 +27,15 @@ pub(crate) fn open(on: &On, trace: Option<&Path>) -> anyhow::Result<Opened> {
     let file = trace.map(TraceFile::create).transpose()?;
     let sink = |side| file.as_ref().map(|file| file.sink(pause.clone(), side)).transpose();
     let driver = sink(Side::Driver)?;
-    let named = || format!("--on {}", on.written());
+    // The other two name themselves.
     let opened = match on {
-        On::Sim(options) => open_sim(options, sink(Side::Device)?, pause),
+        On::Sim(options) => open_sim(options, sink(Side::Device)?, pause).context("--on sim"),
         On::Socket(path) => hw::socket::open(path, pause).map(of).map_err(anyhow::Error::from),
         On::Function(address) => {
             hw::vfio::open(&address.to_string(), pause).map(of).map_err(anyhow::Error::from)
         }
     };
-    Ok(Opened { trace: driver, ..opened.with_context(named)? })
+    Ok(Opened { trace: driver, ..opened? })
 }
 
 fn of(device: Device) -> Opened {

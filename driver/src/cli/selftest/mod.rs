@@ -9,13 +9,14 @@ mod cases;
 use std::io::{self, Write};
 use std::sync::Arc;
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, bail};
 use ioat_stage::{NoTrace, Trace};
-use netdma::client::{Driver, Error, Options};
+use netdma::client::{Driver, Options};
 
 use self::rig::{Ran, Rig};
 use super::config::Selftest;
 use super::data::Data;
+use super::exit::Gone;
 use super::on::{self, Opened};
 use super::report::{FaultFired, Processor, Report, Step, Vector, placement, routing};
 
@@ -46,7 +47,11 @@ pub(crate) fn run(config: &Selftest) -> anyhow::Result<()> {
         progress.say(&format!("{:<24}", case.name))?;
         let ran = rig.run(case);
         progress.say(&format!("{:>10.1} ms  {}\n", ran.step.ms, ran.step.result()))?;
+        let gone = ran.gone;
         steps.push(ran);
+        if gone {
+            break;
+        }
     }
     let gone = steps.last().is_some_and(|ran| ran.gone);
     let report = report(config, &driver, &opened, judge(steps, config.expect_fault));
@@ -138,14 +143,13 @@ fn print(report: &Report, json: bool) -> anyhow::Result<()> {
 fn verdict(report: &Report, gone: bool) -> anyhow::Result<()> {
     let Some(first) = report.steps.iter().find(|step| !step.passed && !step.skipped) else { return Ok(()) };
     let all = report.passed + report.failed;
-    let what = format!(
-        "selftest: {} of {all} steps failed, the first is '{}': {}: --seed {} repeats it",
-        report.failed, first.name, first.detail, report.seed
-    );
-    match gone {
-        true => Err(anyhow::Error::from(Error::DeviceGone).context(what)),
-        false => Err(anyhow!(what)),
+    let failed =
+        format!("{} of {all} steps failed, the first is '{}': {}", report.failed, first.name, first.detail);
+    if gone {
+        let what = format!("selftest: the device is gone: {failed}: start it again, or look at its log");
+        return Err(Gone(what).into());
     }
+    bail!("selftest: {failed}: --seed {} repeats it", report.seed)
 }
 
 /// What is said while it runs: on standard output, but with `--json` that is the report's alone.

@@ -7,7 +7,7 @@ use ioat_stage::pause::deadline;
 use netdma::client::{Batch, Channel, ChannelOptions, Driver, Error};
 
 use super::cases::{Case, Done};
-use super::oracle::{GUARD, Memory, Range};
+use super::oracle::{GUARD, Memory, Mismatch, Range};
 use crate::cli::config::{Drive, Selftest};
 use crate::cli::data::Data;
 use crate::cli::report::Step;
@@ -44,7 +44,7 @@ pub(crate) struct Ran {
     pub(crate) step: Step,
     /// A fault was detected, or recovered from.
     pub(crate) noticed: bool,
-    /// The device does not answer any more.
+    /// The device does not answer any more: no step after this one makes sense.
     pub(crate) gone: bool,
 }
 
@@ -85,9 +85,9 @@ impl Rig {
         match result {
             Ok(Done::Ok) => step.passed = true,
             Ok(Done::Skipped(why)) => (step.skipped, step.detail) = (true, why),
-            Err((afterwards, error)) => {
-                (noticed, gone) =
-                    (true, typed(&error).is_some_and(|error| matches!(error, Error::DeviceGone)));
+            Err(((afterwards, works), error)) => {
+                noticed |= typed(&error).is_some() || error.root_cause().is::<Mismatch>();
+                gone = !works && matches!(typed(&error), Some(Error::DeviceGone));
                 step.detail = afterwards;
             }
         }
@@ -179,21 +179,29 @@ impl Rig {
         self.memories.iter().enumerate().try_for_each(wrong)
     }
 
-    /// After an error: what it was, and whether the channels work again.
-    fn afterwards(&mut self, error: &anyhow::Error) -> String {
+    /// After an error: what it was, in words, and whether the channels work.
+    fn afterwards(&mut self, error: &anyhow::Error) -> (String, bool) {
         let restored: anyhow::Result<()> = self.memories.iter().try_for_each(Memory::restore);
         if typed(error).is_none() {
             return match restored {
-                Ok(()) => format!("{error:#}"),
-                Err(restoring) => format!("{error:#}; {restoring:#}"),
+                Ok(()) => (format!("{error:#}"), true),
+                Err(restoring) => (format!("{error:#}; {restoring:#}"), false),
             };
         }
-        let channels = self.channels.clone();
-        let again = restored.and_then(|()| channels.iter().try_for_each(|channel| self.copies(channel, 1)));
+        let again = restored.and_then(|()| self.works());
         match again {
-            Ok(()) => format!("error, recovered: {error:#}"),
-            Err(again) => format!("error, not recovered: {error:#}; then: {again:#}"),
+            Ok(()) => (format!("error, recovered: {error:#}"), true),
+            Err(again) => (format!("error, not recovered: {error:#}; then: {again:#}"), false),
         }
+    }
+
+    /// Every channel copies; on the channel of the step where it had one, so that it is that channel which is judged.
+    fn works(&mut self) -> anyhow::Result<()> {
+        while self.channels.len() < self.memories.len() {
+            let channel = self.driver.channel(ChannelOptions::default()).context("taking a channel")?;
+            self.channels.push(channel);
+        }
+        self.channels.clone().iter().try_for_each(|channel| self.copies(channel, 1))
     }
 
     /// Plain copies of a page each, verified.
@@ -202,7 +210,8 @@ impl Rig {
             let place = |index: usize| index * (4096 + GUARD);
             (0..count).map(|index| memory.copy(batch, place(index), GUARD + place(index), 4096)).collect()
         };
-        self.verified(channel, || format!("{count} copies of {}", sizes::show(4096)), copies)
+        let what = if count == 1 { "a copy".to_owned() } else { format!("{count} copies") };
+        self.verified(channel, || format!("{what} of {}", sizes::show(4096)), copies)
     }
 
     fn release(&mut self) {
