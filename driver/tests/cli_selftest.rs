@@ -111,7 +111,7 @@ fn lost_msix_is_recovered_and_the_step_passes() {
 
 /// A rule that ends an operation in a typed error: exit 1 with that text, and exit 0 when it is expected.
 fn is_a_typed_error_that_the_channel_survives(rule: &str, text: &str) {
-    let arguments = ["--json", "--timeout-ms", "400", "--fault", rule];
+    let arguments = ["--json", "--timeout-ms", "1000", "--fault", rule];
     let ran = selftest(&arguments);
     let report = ran.report();
     assert!(details(&report).contains(&format!("error, recovered: {text}")), "{}", details(&report));
@@ -125,7 +125,7 @@ fn is_a_typed_error_that_the_channel_survives(rule: &str, text: &str) {
 
 #[test]
 fn a_dropped_completion_is_a_timeout_that_the_channel_survives() {
-    let text = "channel 2: copy of 1 bytes: not finished after 4";
+    let text = "channel 2: copy of 1 bytes: not finished after 10";
     is_a_typed_error_that_the_channel_survives("complete[ch=2]: nth(1) drop", text);
 }
 

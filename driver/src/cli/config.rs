@@ -23,6 +23,10 @@ pub(crate) enum On {
 
 /// The device in this process.
 #[derive(Clone, Debug)]
+#[cfg_attr(
+    not(feature = "sim"),
+    expect(dead_code, reason = "without the device there is nothing to read them")
+)]
 pub(crate) struct Sim {
     pub(crate) profile: String,
     pub(crate) channels: Option<u8>,

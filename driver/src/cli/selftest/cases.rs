@@ -140,10 +140,14 @@ fn one_interrupt(rig: &mut Rig) -> anyhow::Result<Done> {
     for channel in rig.take(ChannelOptions::default())? {
         let index = usize::try_from(channel.index())?;
         let interrupts = |rig: &Rig| rig.driver.messages().get(index).map_or(0, |message| message.interrupts);
-        let before = interrupts(rig);
+        let (before, rechecks) = (interrupts(rig), channel.stats().provider.rechecks);
         rig.copies(&channel, 64)?;
-        let after = interrupts(rig) - before + channel.stats().lost_interrupts_recovered;
-        ensure!(after == 1, "channel {index}: a batch of 64 copies raised {after} interrupts, expected 1");
+        let raised = interrupts(rig) - before;
+        // None, if it was lost, or held back because the one before was not re-armed yet (MT-4).
+        let stats = channel.stats();
+        let silent = stats.lost_interrupts_recovered + stats.provider.rechecks - rechecks > 0;
+        let one = raised == 1 || raised == 0 && silent;
+        ensure!(one, "channel {index}: a batch of 64 copies raised {raised} interrupts, expected 1");
     }
     Ok(Done::Ok)
 }
