@@ -8,7 +8,6 @@ use crate::memory::{BASE, Memory, usize};
 use crate::queue::{Job, Queue, ring_bytes};
 use crate::report::{Line, Report, Target};
 
-const ROUNDS: usize = 25;
 
 pub(crate) fn measure(report: &mut Report) {
     let limit = Target::AtLeast(0.9);
@@ -32,16 +31,15 @@ fn through_device(report: &mut Report, name: &str, size: u32, queued: usize, tar
         })
         .collect();
     let mut queue = Queue::start(memory.clone(), &jobs, 1);
-    // About 32 MiB a round: some milliseconds.
-    let copies = ((32 << 20) / len).next_multiple_of(slots as u64);
+    let copies = slots as u64;
     let (mut device, mut plain) = (0_f64, 0_f64);
-    for _ in 0..ROUNDS {
-        queue.pump(slots as u64, queued as u64);
+    for _ in report.rounds() {
+        queue.pump(copies, queued as u64);
         let start = Instant::now();
         queue.pump(copies, queued as u64);
         device = device.max(gigabytes_per_second(copies * len, start));
 
-        copy_all(&memory, &jobs, slots as u64);
+        copy_all(&memory, &jobs, copies);
         let start = Instant::now();
         copy_all(&memory, &jobs, copies);
         plain = plain.max(gigabytes_per_second(copies * len, start));

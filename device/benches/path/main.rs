@@ -1,6 +1,7 @@
 //! What the device costs: each figure next to a baseline of the same run, on the same memory, in turns.
 //!
-//! `cargo bench -p vfio-user-ioat` prints the table; with `-- --json`, one line for programs after it. A figure and its
+//! `cargo bench -p vfio-user-ioat` prints the table; with `-- --json`, one line for programs after it, with `-- --brief` a
+//! short look. A figure and its
 //! baseline take turns, and of each the best round counts: other load on the machine makes rounds slower, never faster.
 
 mod bare;
@@ -11,16 +12,25 @@ mod queue;
 mod report;
 mod small;
 
+use std::time::Duration;
+
 use report::{Report, machine};
 
 fn main() {
-    let json = std::env::args().any(|argument| argument == "--json");
-    let mut report = Report::new(machine());
+    let given = |flag: &str| std::env::args().any(|argument| argument == flag);
+    let line_time = if given("--brief") { Duration::from_millis(300) } else { Duration::from_millis(2500) };
+    let mut report = Report::new(machine(), line_time);
     report.heading();
-    bulk::measure(&mut report);
-    small::measure(&mut report);
-    latency::measure(&mut report);
-    if json {
+    // For a profiler: `-- --only small`.
+    let only = std::env::args().skip_while(|argument| argument != "--only").nth(1);
+    let groups: [(&str, fn(&mut Report)); 3] =
+        [("bulk", bulk::measure), ("small", small::measure), ("latency", latency::measure)];
+    for (name, measure) in groups {
+        if only.as_deref().is_none_or(|only| only == name) {
+            measure(&mut report);
+        }
+    }
+    if given("--json") {
         println!("{}", report.json());
     }
 }

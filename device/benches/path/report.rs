@@ -3,8 +3,12 @@
 use std::fmt::Display;
 use std::fs;
 use std::thread::available_parallelism;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+
+/// The fewest rounds of a line.
+const ROUNDS: u32 = 20;
 
 /// What a ratio has to be.
 #[derive(Clone, Copy)]
@@ -27,12 +31,20 @@ pub(crate) struct Line {
 
 pub(crate) struct Report {
     machine: Value,
+    /// How long the rounds of one line go on.
+    line_time: Duration,
     lines: Vec<Value>,
 }
 
 impl Report {
-    pub(crate) fn new(machine: Value) -> Self {
-        Self { machine, lines: Vec::new() }
+    pub(crate) fn new(machine: Value, line_time: Duration) -> Self {
+        Self { machine, line_time, lines: Vec::new() }
+    }
+
+    /// Yields once per round. Many short ones: then some of them are left alone by whatever else runs here.
+    pub(crate) fn rounds(&self) -> impl Iterator<Item = u32> + use<> {
+        let (begin, line_time) = (Instant::now(), self.line_time);
+        (0..).take_while(move |&round| round < ROUNDS || begin.elapsed() < line_time)
     }
 
     pub(crate) fn heading(&self) {
