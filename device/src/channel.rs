@@ -44,13 +44,13 @@ impl Chain {
     }
 
     /// What the next fetch needs to know.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn position(&self) -> Position {
         Position { address: self.next, first: self.first, sequence: self.sequence }
     }
 
     /// One slot is done.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn advance(&mut self, next: u64) {
         self.next = next;
         self.first = false;

@@ -61,7 +61,7 @@ pub(crate) enum Notice {
 }
 
 /// Reserves the completion of a descriptor: one permit, one use.
-#[inline]
+#[inline(always)]
 pub(crate) fn reserve<M: GuestMemory, F: Faults, T: Trace>(
     slot: &Slot,
     path: &mut Path<'_, M, F, T>,
@@ -79,7 +79,7 @@ pub(crate) fn reserve<M: GuestMemory, F: Faults, T: Trace>(
 }
 
 /// Stores the word of a descriptor whose data is in place. `done` counts the slots before it.
-#[inline]
+#[inline(always)]
 pub(crate) fn retire<M: GuestMemory, F: Faults, T: Trace>(
     copied: Copied,
     permit: Permit,
@@ -134,7 +134,7 @@ pub(crate) fn halted(completed: u64, sequence: u64) -> Retired {
     Retired { completed, sequence, notice: Notice::Halt, next: 0, len: 0 }
 }
 
-#[inline]
+#[inline(always)]
 fn report<M: GuestMemory, F: Faults, T: Trace>(
     slot: &Slot,
     permit: Permit,
@@ -152,7 +152,7 @@ fn report<M: GuestMemory, F: Faults, T: Trace>(
 }
 
 /// Stores the word, in one piece, after everything that this run wrote before.
-#[inline]
+#[inline(always)]
 fn store<M: GuestMemory, F: Faults, T: Trace>(
     completed: u64,
     state: ChannelState,
@@ -174,7 +174,7 @@ fn store<M: GuestMemory, F: Faults, T: Trace>(
     stored
 }
 
-#[inline]
+#[inline(always)]
 fn store_word<M: GuestMemory, F: Faults, T: Trace>(
     word: ChanSts,
     path: &Path<'_, M, F, T>,
@@ -190,7 +190,7 @@ fn store_word<M: GuestMemory, F: Faults, T: Trace>(
     access::store_u64(&slice, word.into_bits()).map_err(|_| ChanErr::COMPLETION_ADDRESS)
 }
 
-#[inline]
+#[inline(always)]
 fn retired(slot: &Slot) -> Retired {
     let notice = if slot.control.int_en() { Notice::Descriptor } else { Notice::Quiet };
     Retired {

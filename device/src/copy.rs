@@ -18,28 +18,27 @@ pub(crate) struct Copied {
 }
 
 /// Why a descriptor is not done.
+#[derive(Clone, Copy)]
 pub(crate) enum Unfinished {
     /// It failed.
     Refused(Refused),
-    /// Someone waits for the memory, or DMA is off: go on from here later.
-    Waiting(Operation),
+    /// More is to be moved; or someone waits for the memory, or DMA is off: go on from here later.
+    Remains(Operation),
     /// Its chain is gone.
     Abandoned,
 }
 
-/// Moves the data of one descriptor, or as much of it as the orders allow.
-#[inline]
+/// Moves the data of one descriptor: its first piece, which for most is all. [`rest`] moves what remains.
+#[inline(always)]
 pub(crate) fn run<'m, M: GuestMemory, F: Faults, T: Trace>(
     planned: Planned<'m>,
-    signals: &Signals,
     path: &mut Path<'m, M, F, T>,
 ) -> Result<Copied, Unfinished> {
-    let Planned { mut operation, ranges: mut piece } = planned;
-    let Operation { slot, destination, .. } = operation;
-    let size = u64::from(slot.size);
+    let Planned { mut operation, ranges } = planned;
+    let size = u64::from(operation.slot.size);
     // The verdict on a descriptor is asked once, also if it is carried out in several steps.
     if operation.at == 0 {
-        match path.ask(Point::Copy, slot.sequence, destination, size) {
+        match path.ask(Point::Copy, operation.slot.sequence, operation.destination, size) {
             Verdict::Halt { chanerr } => {
                 return Err(refuse(&operation, ChanErr::from_bits(chanerr), Mark::Faulted, path));
             }
@@ -47,32 +46,54 @@ pub(crate) fn run<'m, M: GuestMemory, F: Faults, T: Trace>(
             _ => {}
         }
     }
-    loop {
-        operation.at += move_piece(&piece, &operation);
-        if operation.at >= size || operation.kind == Kind::Null {
-            break;
-        }
-        if signals.look().says(Signal::ABANDON) {
+    operation.at += move_piece(&ranges, &operation);
+    if operation.at < size && operation.kind != Kind::Null {
+        return Err(Unfinished::Remains(operation));
+    }
+    landed(&operation, path)
+}
+
+/// Moves what remains of a descriptor, or as much of it as the orders allow.
+#[inline(never)]
+pub(crate) fn rest<'m, M: GuestMemory, F: Faults, T: Trace>(
+    operation: &Operation,
+    signals: &Signals,
+    path: &Path<'m, M, F, T>,
+) -> Result<Copied, Unfinished> {
+    let mut operation = *operation;
+    while operation.at < u64::from(operation.slot.size) {
+        let signal = signals.look();
+        if signal.says(Signal::ABANDON) {
             return Err(Unfinished::Abandoned);
         }
-        if signals.look().says(Signal::PARK) || path.memory.yield_requested() {
-            return Err(Unfinished::Waiting(operation));
+        if signal.says(Signal::PARK) || path.memory.yield_requested() {
+            return Err(Unfinished::Remains(operation));
         }
-        piece = match ranges(&operation, path.memory) {
-            Ok(piece) => piece,
+        match ranges(&operation, path.memory) {
+            Ok(piece) => operation.at += move_piece(&piece, &operation),
             Err(chanerr) => return Err(refuse(&operation, chanerr, error(chanerr), path)),
-        };
+        }
     }
+    landed(&operation, path)
+}
+
+/// All of it is moved.
+#[inline(always)]
+fn landed<M: GuestMemory, F: Faults, T: Trace>(
+    operation: &Operation,
+    path: &Path<'_, M, F, T>,
+) -> Result<Copied, Unfinished> {
     if path.memory.poisoned() {
         // A file behind some map shrank under the device: what was read or written here is not the guest's data.
         let chanerr = ChanErr::DMA_INTEGRITY;
-        return Err(refuse(&operation, chanerr, error(chanerr), path));
+        return Err(refuse(operation, chanerr, error(chanerr), path));
     }
+    let Operation { slot, destination, .. } = *operation;
     let mark = match operation.corrupt {
-        Some((offset, mask)) => corrupt(&operation, offset, mask, path.memory),
+        Some((offset, mask)) => corrupt(*operation, offset, mask, path.memory),
         None => Mark::Ok,
     };
-    path.event(Stage::Copy, slot.sequence, destination, size, mark);
+    path.event(Stage::Copy, slot.sequence, destination, slot.size.into(), mark);
     Ok(Copied { slot })
 }
 
@@ -83,7 +104,7 @@ pub(crate) fn forgive(refused: Refused, mask: ChanErr) -> Result<Copied, ChanErr
 }
 
 /// Moves one piece; returns its length.
-#[inline]
+#[inline(always)]
 fn move_piece(piece: &Ranges<'_>, operation: &Operation) -> u64 {
     let len = match piece {
         Ranges::Copy { source, destination } => {
@@ -91,7 +112,9 @@ fn move_piece(piece: &Ranges<'_>, operation: &Operation) -> u64 {
             source.len().min(destination.len())
         }
         Ranges::Fill { destination } => {
-            access::fill(destination, operation.source.to_le_bytes(), operation.at);
+            // A copy of the slice, so that a copy's slices need no address and stay in registers.
+            let destination = *destination;
+            access::fill(&destination, operation.source.to_le_bytes(), operation.at);
             destination.len()
         }
         Ranges::Nothing => 0,
@@ -101,7 +124,7 @@ fn move_piece(piece: &Ranges<'_>, operation: &Operation) -> u64 {
 
 /// The fault: flips bits of one byte of the output.
 #[cold]
-fn corrupt<M: GuestMemory>(operation: &Operation, offset: u64, mask: u8, memory: &M) -> Mark {
+fn corrupt<M: GuestMemory>(operation: Operation, offset: u64, mask: u8, memory: &M) -> Mark {
     if operation.kind == Kind::Null {
         return Mark::Ok;
     }
@@ -113,7 +136,7 @@ fn corrupt<M: GuestMemory>(operation: &Operation, offset: u64, mask: u8, memory:
     }
 }
 
-#[cold]
+#[inline(always)]
 fn refuse<M: GuestMemory, F: Faults, T: Trace>(
     operation: &Operation,
     chanerr: ChanErr,

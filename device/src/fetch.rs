@@ -45,7 +45,7 @@ pub(crate) struct Fetched {
 
 impl Fetched {
     /// The slot.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn slot(&self) -> Slot {
         let Self { descriptor, address, sequence } = *self;
         let Descriptor { next, size, .. } = descriptor;
@@ -54,7 +54,7 @@ impl Fetched {
 }
 
 /// Loads the descriptor at `position`.
-#[inline]
+#[inline(always)]
 pub(crate) fn next<M: GuestMemory, F: Faults, T: Trace>(
     position: Position,
     path: &mut Path<'_, M, F, T>,
@@ -74,7 +74,7 @@ pub(crate) fn next<M: GuestMemory, F: Faults, T: Trace>(
     loaded.map(|descriptor| Fetched { descriptor, address, sequence })
 }
 
-#[inline]
+#[inline(always)]
 fn load<M: GuestMemory>(position: Position, memory: &M) -> Result<Descriptor, ChanErr> {
     let Position { address, first, .. } = position;
     if address & ALIGNMENT_MASK != 0 {

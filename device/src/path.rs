@@ -32,13 +32,13 @@ pub(crate) struct Path<'a, M, F, T> {
 
 impl<M: GuestMemory, F: Faults, T: Trace> Path<'_, M, F, T> {
     /// Asks for the verdict on one operation.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn ask(&mut self, point: Point, sequence: u64, address: u64, len: u64) -> Verdict {
         self.faults.at(point, &Op { channel: Some(self.terms.channel), sequence, address, len })
     }
 
     /// Tells the trace of it.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn event(&self, stage: Stage, sequence: u64, address: u64, len: u64, mark: Mark) {
         let Terms { channel, generation, .. } = *self.terms;
         self.trace.event(Event { stage, channel, generation, sequence, address, len, mark });

@@ -10,7 +10,7 @@ use ioat_stage::{Faults, Trace};
 
 use crate::channel::{Chain, Owed};
 use crate::complete::{self, Notice, Permit, Retired};
-use crate::copy::{self, Unfinished};
+use crate::copy::{self, Copied, Unfinished};
 use crate::fetch;
 use crate::memory::GuestMemory;
 use crate::path::{Path, Terms};
@@ -48,13 +48,22 @@ pub(crate) enum Ending {
     Halted(ChanErr, Retired),
 }
 
-/// How one descriptor went.
-enum Step {
-    Retired(Retired),
-    /// Carried out in part. With the fault `early`, completed before its data.
-    Owes(Owed, Option<Retired>),
-    Abandoned,
-    Failed(ChanErr),
+/// What a descriptor leaves to the loop.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Flow {
+    Next,
+    /// The step ends; how, is in [`Progress::ending`].
+    End,
+}
+
+/// How far a step is. Results are written here, not passed up, so that the common case keeps them in registers.
+struct Progress<'a> {
+    chain: &'a mut Chain,
+    completed: &'a mut u64,
+    ending: &'a mut Ending,
+    signals: &'a Signals,
+    descriptors: u32,
+    bytes: u64,
 }
 
 impl<M: GuestMemory, F: Faults, T: Trace> Run<M, F, T> {
@@ -68,56 +77,91 @@ impl<M: GuestMemory, F: Faults, T: Trace> Run<M, F, T> {
     pub fn run(&mut self) {
         let Self { terms, memory, faults, trace, signals, chain, completed, current, ending } = self;
         let mut path = Path { terms, memory, faults, trace: &**trace };
-        let mut owed = chain.owed.take();
-        let mut descriptors = 0;
-        let mut bytes = 0;
-        *ending = loop {
-            if stops(signals, chain, owed.is_some(), path.memory) {
-                chain.owed = owed;
-                break Ending::Stopped(None);
+        let mut progress = Progress { chain, completed, ending, signals, descriptors: 0, bytes: 0 };
+        loop {
+            if stops(progress.signals, progress.chain, path.memory) {
+                return;
             }
-            let step = match owed.take() {
-                Some(owed) => carry_on(owed, chain.done, signals, &mut path),
-                None => {
-                    *current = chain.next;
-                    execute(chain, signals, &mut path)
-                }
+            let flow = if progress.chain.owed.is_some() {
+                carry_on(&mut progress, &mut path)
+            } else {
+                *current = progress.chain.next;
+                execute(&mut progress, &mut path)
             };
-            match step {
-                Step::Retired(retired) => {
-                    chain.advance(retired.next);
-                    *completed = retired.completed;
-                    descriptors += 1;
-                    bytes += retired.len;
-                    if retired.notice == Notice::Descriptor {
-                        break Ending::Stopped(Some(retired));
-                    }
-                    if descriptors >= CHUNK_DESCRIPTORS || bytes >= CHUNK_BYTES {
-                        break Ending::Stopped(None);
-                    }
-                }
-                Step::Owes(rest, early) => {
-                    if let Some(retired) = early {
-                        *completed = retired.completed;
-                        chain.starting = true;
-                    }
-                    chain.owed = Some(rest);
-                    break Ending::Stopped(early);
-                }
-                Step::Abandoned => break Ending::Stopped(None),
-                Step::Failed(chanerr) => {
-                    break Ending::Halted(chanerr, complete::halt(*completed, chain.sequence, &mut path));
-                }
+            if flow == Flow::End {
+                return;
             }
-        };
+        }
+    }
+}
+
+impl Progress<'_> {
+    /// A descriptor is done.
+    #[inline(always)]
+    fn retired(&mut self, retired: Retired) -> Flow {
+        self.chain.advance(retired.next);
+        *self.completed = retired.completed;
+        self.descriptors += 1;
+        self.bytes += retired.len;
+        if retired.notice == Notice::Descriptor {
+            *self.ending = Ending::Stopped(Some(retired));
+            return Flow::End;
+        }
+        if self.descriptors >= CHUNK_DESCRIPTORS || self.bytes >= CHUNK_BYTES {
+            return Flow::End;
+        }
+        Flow::Next
+    }
+
+    /// The channel halts.
+    #[cold]
+    fn halted<M: GuestMemory, F: Faults, T: Trace>(
+        &mut self,
+        chanerr: ChanErr,
+        path: &mut Path<'_, M, F, T>,
+    ) -> Flow {
+        let halted = complete::halt(*self.completed, self.chain.sequence, path);
+        *self.ending = Ending::Halted(chanerr, halted);
+        Flow::End
+    }
+
+    /// Stage 5 of a descriptor whose data is in place.
+    #[inline(always)]
+    fn retire<M: GuestMemory, F: Faults, T: Trace>(
+        &mut self,
+        copied: Copied,
+        permit: Permit,
+        path: &mut Path<'_, M, F, T>,
+    ) -> Flow {
+        match complete::retire(copied, permit, self.chain.done, self.signals, path) {
+            Ok(retired) => self.retired(retired),
+            Err(refused) => self.halted(refused.chanerr, path),
+        }
+    }
+
+    /// A descriptor that failed: the channel halts, unless every bit is masked.
+    #[cold]
+    fn refused<M: GuestMemory, F: Faults, T: Trace>(
+        &mut self,
+        refused: Refused,
+        permit: Option<Permit>,
+        path: &mut Path<'_, M, F, T>,
+    ) -> Flow {
+        match copy::forgive(refused, path.terms.chan_err_msk) {
+            Err(chanerr) => self.halted(chanerr, path),
+            Ok(copied) => {
+                let permit = permit.unwrap_or_else(|| complete::reserve(&copied.slot, path));
+                self.retire(copied, permit.unless_stored(), path)
+            }
+        }
     }
 }
 
 /// The run ends here, between descriptors: nothing is left, or an order says so, or an unmap waits.
-#[inline]
-fn stops<M: GuestMemory>(signals: &Signals, chain: &Chain, owes: bool, memory: &M) -> bool {
+#[inline(always)]
+fn stops<M: GuestMemory>(signals: &Signals, chain: &Chain, memory: &M) -> bool {
     let signal = signals.look();
-    if owes {
+    if chain.owed.is_some() {
         // SUSPEND waits for the descriptor's end, and DMACOUNT counts it as not done.
         return signal.says(Signal::ABANDON | Signal::PARK);
     }
@@ -125,110 +169,103 @@ fn stops<M: GuestMemory>(signals: &Signals, chain: &Chain, owes: bool, memory: &
 }
 
 /// One descriptor from its fetch on: stages 2 to 5.
-#[inline]
+#[inline(always)]
 fn execute<M: GuestMemory, F: Faults, T: Trace>(
-    chain: &Chain,
-    signals: &Signals,
+    progress: &mut Progress<'_>,
     path: &mut Path<'_, M, F, T>,
-) -> Step {
-    let fetched = match fetch::next(chain.position(), path) {
+) -> Flow {
+    let fetched = match fetch::next(progress.chain.position(), path) {
         Ok(fetched) => fetched,
         // There is nothing to go on with, so the channel halts even if the bit is masked: then without latching it.
-        Err(chanerr) => return Step::Failed(chanerr.without(path.terms.chan_err_msk)),
+        Err(chanerr) => return progress.halted(chanerr.without(path.terms.chan_err_msk), path),
     };
     let planned = match translate::plan(fetched, path) {
         Ok(planned) => planned,
-        Err(refused) => return refuse(refused, None, chain.done, signals, path),
+        Err(refused) => return progress.refused(refused, None, path),
     };
     let permit = complete::reserve(&planned.operation.slot, path);
     if permit == Permit::Early {
-        return complete_early(planned.operation, chain.done, signals, path);
+        return complete_early(planned.operation, progress, path);
     }
-    match copy::run(planned, signals, path) {
-        Ok(copied) => settle(complete::retire(copied, permit, chain.done, signals, path)),
-        Err(unfinished) => leave(unfinished, permit, chain.done, signals, path),
+    match copy::run(planned, path) {
+        Ok(copied) => progress.retire(copied, permit, path),
+        Err(unfinished) => finish_later(unfinished, permit, progress, path),
     }
 }
 
-/// The rest of a descriptor that was left half done.
-#[cold]
+/// The rest of a descriptor that an earlier step left half done.
+#[inline(never)]
 fn carry_on<M: GuestMemory, F: Faults, T: Trace>(
-    owed: Owed,
-    done: u16,
-    signals: &Signals,
+    progress: &mut Progress<'_>,
     path: &mut Path<'_, M, F, T>,
-) -> Step {
-    let Owed { operation, permit } = owed;
-    let planned = match translate::resume(operation, path) {
-        Ok(planned) => planned,
-        Err(refused) => return refuse(refused, Some(permit), done, signals, path),
+) -> Flow {
+    let Some(Owed { operation, permit }) = progress.chain.owed.take() else { return Flow::End };
+    let copied = match translate::resume(operation, path) {
+        Ok(planned) => copy::run(planned, path),
+        Err(refused) => Err(Unfinished::Refused(refused)),
     };
-    match copy::run(planned, signals, path) {
-        Ok(copied) => {
-            let step = settle(complete::retire(copied, permit.unless_stored(), done, signals, path));
-            match (step, permit) {
-                // Its interrupt came with its word.
-                (Step::Retired(retired), Permit::Early) => {
-                    Step::Retired(Retired { notice: Notice::Quiet, ..retired })
-                }
-                (step, _) => step,
-            }
-        }
-        Err(unfinished) => leave(unfinished, permit, done, signals, path),
+    match copied {
+        Ok(copied) => settle(copied, permit, progress, path),
+        Err(unfinished) => finish_later(unfinished, permit, progress, path),
     }
 }
 
-/// The fault `early`: the word now, the data in a later step.
+/// What follows the first piece of a descriptor, if it was not all of it.
+#[inline(never)]
+fn finish_later<M: GuestMemory, F: Faults, T: Trace>(
+    unfinished: Unfinished,
+    permit: Permit,
+    progress: &mut Progress<'_>,
+    path: &mut Path<'_, M, F, T>,
+) -> Flow {
+    let outcome = match unfinished {
+        Unfinished::Remains(operation) => copy::rest(&operation, progress.signals, path),
+        other => Err(other),
+    };
+    match outcome {
+        Ok(copied) => settle(copied, permit, progress, path),
+        Err(Unfinished::Remains(operation)) => {
+            progress.chain.owed = Some(Owed { operation, permit });
+            Flow::End
+        }
+        Err(Unfinished::Refused(refused)) => progress.refused(refused, Some(permit), path),
+        Err(Unfinished::Abandoned) => Flow::End,
+    }
+}
+
+/// Retires a descriptor that took more than one piece or step.
+fn settle<M: GuestMemory, F: Faults, T: Trace>(
+    copied: Copied,
+    permit: Permit,
+    progress: &mut Progress<'_>,
+    path: &mut Path<'_, M, F, T>,
+) -> Flow {
+    if permit != Permit::Early {
+        return progress.retire(copied, permit, path);
+    }
+    // The word and the interrupt came before the data.
+    match complete::retire(copied, Permit::Silent, progress.chain.done, progress.signals, path) {
+        Ok(retired) => progress.retired(Retired { notice: Notice::Quiet, ..retired }),
+        Err(refused) => progress.halted(refused.chanerr, path),
+    }
+}
+
+/// The fault `early`: the word and what follows it now, the data in a later step.
 #[cold]
 fn complete_early<M: GuestMemory, F: Faults, T: Trace>(
     operation: Operation,
-    done: u16,
-    signals: &Signals,
+    progress: &mut Progress<'_>,
     path: &mut Path<'_, M, F, T>,
-) -> Step {
-    match complete::retire_early(&operation.slot, done, signals, path) {
-        Ok(retired) => Step::Owes(Owed { operation, permit: Permit::Early }, Some(retired)),
-        Err(refused) => Step::Failed(refused.chanerr),
-    }
-}
-
-#[cold]
-fn leave<M: GuestMemory, F: Faults, T: Trace>(
-    unfinished: Unfinished,
-    permit: Permit,
-    done: u16,
-    signals: &Signals,
-    path: &mut Path<'_, M, F, T>,
-) -> Step {
-    match unfinished {
-        Unfinished::Refused(refused) => refuse(refused, Some(permit), done, signals, path),
-        Unfinished::Waiting(operation) => Step::Owes(Owed { operation, permit }, None),
-        Unfinished::Abandoned => Step::Abandoned,
-    }
-}
-
-/// A descriptor that failed: the channel halts, unless every bit is masked.
-#[cold]
-fn refuse<M: GuestMemory, F: Faults, T: Trace>(
-    refused: Refused,
-    permit: Option<Permit>,
-    done: u16,
-    signals: &Signals,
-    path: &mut Path<'_, M, F, T>,
-) -> Step {
-    match copy::forgive(refused, path.terms.chan_err_msk) {
-        Err(chanerr) => Step::Failed(chanerr),
-        Ok(copied) => {
-            let permit = permit.unwrap_or_else(|| complete::reserve(&copied.slot, path));
-            settle(complete::retire(copied, permit.unless_stored(), done, signals, path))
+) -> Flow {
+    let done = progress.chain.done;
+    match complete::retire_early(&operation.slot, done, progress.signals, path) {
+        Ok(retired) => {
+            *progress.completed = retired.completed;
+            *progress.ending = Ending::Stopped(Some(retired));
+            progress.chain.starting = true;
+            progress.chain.owed = Some(Owed { operation, permit: Permit::Early });
+            Flow::End
         }
-    }
-}
-
-#[inline]
-fn settle(retired: Result<Retired, Refused>) -> Step {
-    match retired {
-        Ok(retired) => Step::Retired(retired),
-        Err(refused) => Step::Failed(refused.chanerr),
+        Err(refused) => progress.halted(refused.chanerr, path),
     }
 }

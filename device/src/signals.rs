@@ -24,20 +24,20 @@ impl Signal {
     pub(crate) const BOUNDARY: u32 = 1 << 18;
 
     /// DMACOUNT.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn count(self) -> u16 {
         let [a, b, ..] = self.0.to_le_bytes();
         u16::from_le_bytes([a, b])
     }
 
     /// One of these orders is given.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn says(self, orders: u32) -> bool {
         self.0 & orders != 0
     }
 
     /// Some order is given.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn stops(self) -> bool {
         self.0 & !Self::COUNT != 0
     }
@@ -45,7 +45,7 @@ impl Signal {
 
 impl Signals {
     /// Reads the word. Acquire pairs with the store of a doorbell: descriptors that were written before it are seen.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn look(&self) -> Signal {
         Signal(self.0.load(Ordering::Acquire))
     }

@@ -58,7 +58,7 @@ pub(crate) struct Refused {
 }
 
 /// Checks a descriptor, and finds the host memory of its first piece.
-#[inline]
+#[inline(always)]
 pub(crate) fn plan<'m, M: GuestMemory, F: Faults, T: Trace>(
     fetched: Fetched,
     path: &mut Path<'m, M, F, T>,
@@ -95,7 +95,7 @@ pub(crate) fn resume<'m, M: GuestMemory, F: Faults, T: Trace>(
 }
 
 /// The host memory of the next piece: the longest that is contiguous on both sides, up to 64 KiB.
-#[inline]
+#[inline(always)]
 pub(crate) fn ranges<'m, M: GuestMemory>(
     operation: &Operation,
     memory: &'m M,
@@ -121,7 +121,7 @@ pub(crate) fn ranges<'m, M: GuestMemory>(
 }
 
 /// Device model 4.2 and 4.4: what is supported, and which lengths are legal.
-#[inline]
+#[inline(always)]
 fn check(fetched: &Fetched, terms: &Terms) -> Result<Kind, ChanErr> {
     let descriptor = &fetched.descriptor;
     let control = descriptor.control();
