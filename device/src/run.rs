@@ -78,17 +78,15 @@ impl<M: GuestMemory, F: Faults, T: Trace> Run<M, F, T> {
         let Self { terms, memory, faults, trace, signals, chain, completed, current, ending } = self;
         let mut path = Path { terms, memory, faults, trace: &**trace };
         let mut progress = Progress { chain, completed, ending, signals, descriptors: 0, bytes: 0 };
-        loop {
-            if stops(progress.signals, progress.chain, path.memory) {
-                return;
-            }
-            let flow = if progress.chain.owed.is_some() {
-                carry_on(&mut progress, &mut path)
-            } else {
-                *current = progress.chain.next;
-                execute(&mut progress, &mut path)
-            };
-            if flow == Flow::End {
+        // Only the first one can be owed: a descriptor that becomes so ends the run.
+        if progress.chain.owed.is_some()
+            && (stops_owed(progress.signals) || carry_on(&mut progress, &mut path) == Flow::End)
+        {
+            return;
+        }
+        while !stops(progress.signals, progress.chain, path.memory) {
+            *current = progress.chain.next;
+            if execute(&mut progress, &mut path) == Flow::End {
                 return;
             }
         }
@@ -161,11 +159,12 @@ impl Progress<'_> {
 #[inline(always)]
 fn stops<M: GuestMemory>(signals: &Signals, chain: &Chain, memory: &M) -> bool {
     let signal = signals.look();
-    if chain.owed.is_some() {
-        // SUSPEND waits for the descriptor's end, and DMACOUNT counts it as not done.
-        return signal.says(Signal::ABANDON | Signal::PARK);
-    }
     signal.stops() || signal.count() == chain.done || memory.yield_requested()
+}
+
+/// The run ends here, inside a descriptor. SUSPEND waits for its end, and DMACOUNT counts it as not done.
+fn stops_owed(signals: &Signals) -> bool {
+    signals.look().says(Signal::ABANDON | Signal::PARK)
 }
 
 /// One descriptor from its fetch on: stages 2 to 5.
