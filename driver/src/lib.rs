@@ -12,3 +12,5 @@ pub mod ndis;
 pub mod contract;
 
 pub mod ioat;
+
+pub mod client;

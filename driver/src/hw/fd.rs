@@ -8,16 +8,8 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd};
 
-use vm_memory::{FileOffset, MmapRegion};
 use vmm_sys_util::epoll::Epoll;
 use vmm_sys_util::eventfd::EventFd;
-
-/// Zeroed shared memory behind a file of its own, which can be sent to another process. The file is sealed at
-/// its size, so that no one who holds it can turn the other's access into a SIGBUS.
-pub(crate) fn shared_region(len: usize) -> io::Result<MmapRegion> {
-    let file = memfd(len)?;
-    MmapRegion::from_file(FileOffset::new(file, 0), len).map_err(map_error)
-}
 
 /// What the system said when a mapping failed.
 pub(crate) fn map_error(error: vm_memory::mmap::MmapRegionError) -> io::Error {
@@ -27,8 +19,9 @@ pub(crate) fn map_error(error: vm_memory::mmap::MmapRegionError) -> io::Error {
     }
 }
 
-fn memfd(len: usize) -> io::Result<File> {
-    let size = u64::try_from(len).map_err(io::Error::other)?;
+/// A file of `size` zeroed bytes in memory, which can be sent to another process. It is sealed at its size, so
+/// that no one who holds it can turn the other's access into a SIGBUS.
+pub(crate) fn memfd(size: u64) -> io::Result<File> {
     // Why unsafe: std has no memfd.
     // SAFETY: the name is a C string constant; the call touches no other memory.
     let fd = unsafe { libc::memfd_create(c"netdma".as_ptr(), libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING) };
@@ -63,9 +56,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_shared_region_cannot_be_cut_under_its_users() {
-        let region = shared_region(8192).unwrap();
-        let file = region.file_offset().unwrap().file();
+    fn a_shared_file_cannot_be_cut_under_its_users() {
+        let file = memfd(8192).unwrap();
         assert_eq!(file.metadata().unwrap().len(), 8192);
         assert!(file.set_len(4096).is_err());
         assert!(file.set_len(16384).is_err());

@@ -1,10 +1,9 @@
-//! Where the engine sees each buffer: I/O virtual addresses, given first fit and taken back.
+//! Where the engine sees each buffer: I/O virtual addresses.
 
-use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
-/// Addresses are given in whole pages of this size.
-pub const PAGE: u64 = 4096;
+use super::first_fit::FirstFit;
+pub use super::first_fit::PAGE;
 
 /// The first address that is tried: above 4 GiB, where no platform keeps its message-signalled interrupt
 /// window or other reserved ranges, and where a truncated 32-bit address shows itself at once.
@@ -15,16 +14,11 @@ const LAST: u64 = (1 << 39) - 1;
 
 /// The address space of one device.
 #[derive(Debug)]
-pub struct IovaSpace {
-    /// Usable ranges, in the order in which they are tried.
-    aperture: Vec<RangeInclusive<u64>>,
-    /// Taken ranges: start and length.
-    taken: BTreeMap<u64, u64>,
-}
+pub struct IovaSpace(FirstFit);
 
 impl Default for IovaSpace {
     fn default() -> Self {
-        Self { aperture: vec![FIRST..=LAST], taken: BTreeMap::new() }
+        Self(FirstFit::new(vec![FIRST..=LAST]))
     }
 }
 
@@ -41,38 +35,16 @@ impl IovaSpace {
         };
         let high = part(FIRST, u64::MAX - 1);
         let low = part(PAGE, FIRST - 1);
-        let aperture = high.chain(low).filter(|range| !range.is_empty()).collect();
-        Self { aperture, taken: BTreeMap::new() }
+        Self(FirstFit::new(high.chain(low).filter(|range| !range.is_empty()).collect()))
     }
 
     /// Takes the first free `len` bytes, rounded up to pages. `None` when there is no such gap.
     pub fn take(&mut self, len: u64) -> Option<u64> {
-        let len = len.max(1).checked_next_multiple_of(PAGE)?;
-        let start = self.aperture.iter().find_map(|range| self.gap(range, len))?;
-        self.taken.insert(start, len);
-        Some(start)
+        self.0.take(len)
     }
 
     /// Gives back what [`take`](Self::take) returned. Anything else is ignored.
     pub fn give(&mut self, start: u64) {
-        self.taken.remove(&start);
-    }
-
-    fn gap(&self, range: &RangeInclusive<u64>, len: u64) -> Option<u64> {
-        let mut start = range.start().checked_next_multiple_of(PAGE)?;
-        if let Some((before, before_len)) = self.taken.range(..start).next_back() {
-            start = start.max(before + before_len);
-        }
-        if start > *range.end() {
-            return None;
-        }
-        for (taken, taken_len) in self.taken.range(start..=*range.end()) {
-            if taken - start >= len {
-                break;
-            }
-            start = taken + taken_len;
-        }
-        let last = start.checked_add(len - 1)?;
-        (last <= *range.end()).then_some(start)
+        self.0.give(start);
     }
 }

@@ -13,7 +13,11 @@ mod buffer;
 
 pub mod memory;
 
+mod arena;
+
 pub mod iova;
+
+mod first_fit;
 
 pub mod vfio;
 
@@ -22,6 +26,9 @@ pub mod socket;
 pub mod list;
 
 pub mod host;
+
+#[cfg(feature = "sim")]
+pub mod sim;
 
 mod vectors;
 

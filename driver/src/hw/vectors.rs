@@ -8,7 +8,6 @@ use ioat_stage::{Pause, Ready};
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
 use super::fd::of_event;
-use super::patience::Patience;
 use super::{Fired, HwError};
 
 /// Vectors that are used at most, whatever a device offers: an engine has eight channels, and each vector
@@ -27,22 +26,15 @@ pub(crate) enum Ended {
 /// The vectors of one device, and the one event that stops every wait.
 #[derive(Debug)]
 pub(crate) struct Vectors {
-    vectors: Vec<Vector>,
+    vectors: Vec<EventFd>,
     stopped: AtomicBool,
     stop: EventFd,
-}
-
-#[derive(Debug)]
-struct Vector {
-    event: EventFd,
-    patience: Patience,
 }
 
 impl Vectors {
     /// As many vectors as the device offers, up to a limit.
     pub(crate) fn new(offered: u32) -> io::Result<Self> {
-        let vector = |_| Ok(Vector { event: event()?, patience: Patience::default() });
-        let vectors = (0..offered.min(MOST)).map(vector).collect::<io::Result<_>>()?;
+        let vectors = (0..offered.min(MOST)).map(|_| event()).collect::<io::Result<_>>()?;
         Ok(Self { vectors, stopped: AtomicBool::new(false), stop: event()? })
     }
 
@@ -56,11 +48,11 @@ impl Vectors {
         let wanted = usize::try_from(count).unwrap_or(usize::MAX);
         let invalid = || error(count, "enabling more vectors than the device offers", libc::EINVAL);
         let vectors = self.vectors.get(..wanted).ok_or_else(invalid)?;
-        for vector in vectors {
+        for event in vectors {
             // An error here means that it is empty already.
-            let _ = vector.event.read();
+            let _ = event.read();
         }
-        Ok(vectors.iter().map(|vector| &vector.event).collect())
+        Ok(vectors.iter().collect())
     }
 
     /// Waits until `vector` fires, a stop, or until `gone` can be read.
@@ -71,12 +63,13 @@ impl Vectors {
         gone: Option<BorrowedFd<'_>>,
     ) -> Result<Ended, HwError> {
         let index = usize::try_from(vector).unwrap_or(usize::MAX);
-        let waited = self.vectors.get(index);
-        let Vector { event, patience } =
-            waited.ok_or_else(|| error(vector, "waiting for a vector that is not there", libc::EINVAL))?;
+        let event = self.vectors.get(index);
+        let event =
+            event.ok_or_else(|| error(vector, "waiting for a vector that is not there", libc::EINVAL))?;
         let mut fds = vec![of_event(event), of_event(&self.stop)];
         fds.extend(gone);
-        let mut looks = patience.looks();
+        // It looks once and then blocks: when the next interrupt comes is anyone's guess, and looking for longer
+        // takes the processor from the device's process or from a DPC.
         loop {
             if self.stopped.load(Ordering::Acquire) {
                 return Ok(Ended::Fired(Fired::Stopped));
@@ -88,16 +81,8 @@ impl Vectors {
                     return Err(HwError::Interrupt { vector, what: "reading its eventfd", source });
                 }
             }
-            if looks > 0 {
-                looks -= 1;
-                pause.relax();
-                continue;
-            }
-            let before = pause.now_ns();
-            let ready = pause.wait_readable(&fds, None);
-            patience.blocked(pause.now_ns().saturating_sub(before));
             // The list's order decides: what fired comes before a stop, and both before the device's end.
-            if ready == Ready::Readable(2) {
+            if pause.wait_readable(&fds, None) == Ready::Readable(2) {
                 return Ok(Ended::Gone);
             }
         }
@@ -155,7 +140,7 @@ mod tests {
         });
         let waiter = pause.spawn(Task { name: "waiter".into(), cpu: None }, body).unwrap();
         pause.sleep(Duration::from_millis(2));
-        vectors.vectors[0].event.write(2).unwrap();
+        vectors.vectors[0].write(2).unwrap();
         pause.sleep(Duration::from_millis(2));
         vectors.stop();
         assert!(waiter.join());
@@ -166,7 +151,7 @@ mod tests {
         let vectors = Vectors::new(1).unwrap();
         vectors.stop();
         for _ in 0..3 {
-            vectors.vectors[0].event.write(1).unwrap();
+            vectors.vectors[0].write(1).unwrap();
             assert_eq!(vectors.wait(0, &ThreadPause::new(), None).unwrap(), Ended::Fired(Fired::Stopped));
         }
     }
@@ -176,7 +161,7 @@ mod tests {
         let vectors = Vectors::new(1).unwrap();
         let gone = event().unwrap();
         gone.write(1).unwrap();
-        vectors.vectors[0].event.write(1).unwrap();
+        vectors.vectors[0].write(1).unwrap();
         let wait = || vectors.wait(0, &ThreadPause::new(), Some(of_event(&gone))).unwrap();
         assert_eq!(wait(), Ended::Fired(Fired::Times(1)));
         assert_eq!(wait(), Ended::Gone);

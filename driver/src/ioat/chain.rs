@@ -118,7 +118,10 @@ fn admit(place: &DmaLocation, limits: &Limits) -> Result<ControlFlags, ChainErro
 const FILL: u8 = ioat_spec::Opcode::Fill as u8;
 
 fn load(place: &DmaLocation, field: usize) -> u64 {
-    place.buffer().load_u64(place.offset() + field).expect("a descriptor's place was checked when it was made")
+    place
+        .buffer()
+        .load_u64(place.offset() + field)
+        .expect("a descriptor's place was checked when it was made")
 }
 
 fn store(place: &DmaLocation, field: usize, value: u64) {
@@ -155,10 +158,6 @@ impl Chain {
             updates_status: walked.updates_status,
             interrupts_silently: walked.interrupts_silently,
         }
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.outstanding.len()
     }
 
     /// The descriptor processed last; none before the first.
@@ -212,7 +211,9 @@ impl Chain {
         }
         let position = match all_of_it {
             true => self.outstanding.len() - 1,
-            false => self.outstanding.iter().position(|under_way| *under_way == address).ok_or(Misreported)?,
+            false => {
+                self.outstanding.iter().position(|under_way| *under_way == address).ok_or(Misreported)?
+            }
         };
         self.outstanding.drain(..=position);
         self.last = Some(completed);

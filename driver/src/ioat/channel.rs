@@ -180,10 +180,8 @@ impl Channel {
     /// ProviderStartDma (ND-P5); (b): a running channel is suspended first.
     pub(super) fn start(&self, first: &FirstDescriptor) -> Result<(), CommandError> {
         let walked = walk(first, &self.limits)?;
-        let count = u16::try_from(walked.addresses.len()).map_err(|_| ChainError::TooMany {
-            outstanding: 0,
-            more: first.count(),
-        })?;
+        let count = u16::try_from(walked.addresses.len())
+            .map_err(|_| ChainError::TooMany { outstanding: 0, more: first.count() })?;
         let phase = self.state.lock().phase;
         match phase {
             Phase::Free => return Err(CommandError::Phase(phase)),
@@ -204,10 +202,8 @@ impl Channel {
     /// ProviderAppendDma (ND-P7, ND-P8).
     pub(super) fn append(&self, first: &FirstDescriptor) -> Result<(), CommandError> {
         let walked = walk(first, &self.limits)?;
-        let count = u16::try_from(walked.addresses.len()).map_err(|_| ChainError::TooMany {
-            outstanding: 0,
-            more: first.count(),
-        })?;
+        let count = u16::try_from(walked.addresses.len())
+            .map_err(|_| ChainError::TooMany { outstanding: 0, more: first.count() })?;
         let mut state = self.state.lock();
         let State { phase: Phase::Running, chain: Some(chain), .. } = &mut *state else {
             return Err(CommandError::Phase(state.phase));
@@ -300,7 +296,8 @@ impl Channel {
         }
         let _quiet = self.quiet();
         let mut state = self.state.lock();
-        let misreported = state.chain.as_mut().is_some_and(|chain| chain.advance(status.completed(), false).is_err());
+        let misreported =
+            state.chain.as_mut().is_some_and(|chain| chain.advance(status.completed(), false).is_err());
         let generation = state.generation;
         drop(state);
         if misreported {

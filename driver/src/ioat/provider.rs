@@ -252,7 +252,8 @@ impl IoatProvider {
 
     /// (DP-4) The first DPC of a batch asks for one on each other processor of the channel's spread.
     fn spread(&self, channel: &Channel, processor: u32) {
-        let others = CpuSet32(channel.spread.load(Ordering::Relaxed)).without(CpuSet32::of(CpuNumber(processor)));
+        let others =
+            CpuSet32(channel.spread.load(Ordering::Relaxed)).without(CpuSet32::of(CpuNumber(processor)));
         if others.is_empty() {
             return;
         }
@@ -420,7 +421,11 @@ impl SuspendResume for IoatProvider {
         Ok(last)
     }
 
-    fn resume_dma(&self, channel: ProviderChannelContext, _: &dyn AtMostDispatch) -> Result<(), NetDmaStatus> {
+    fn resume_dma(
+        &self,
+        channel: ProviderChannelContext,
+        _: &dyn AtMostDispatch,
+    ) -> Result<(), NetDmaStatus> {
         self.command(channel, "resume", Channel::resume)
     }
 }
@@ -440,4 +445,3 @@ impl ResetChannel for IoatProvider {
         self.command(channel, "reset", Channel::reset)
     }
 }
-

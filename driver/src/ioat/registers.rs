@@ -35,7 +35,6 @@ impl ChannelRegisters {
         Self { device, channel }
     }
 
-
     pub(super) fn chansts(&self) -> Result<ChanSts, IoatError> {
         match self.device.read64(Space::Bar0, self.at(ChannelRegister::ChanSts))? {
             u64::MAX => Err(gone(ChannelRegister::ChanSts)),

@@ -14,8 +14,8 @@ use ioat_stage::{Task, ThreadPause};
 use netdma::hw::socket::{Options, open, open_with};
 use netdma::hw::{Device, Fired, HwError, Routed, Space};
 use server::{
-    Answer, DMA_MAP, DMA_READ, DMA_UNMAP, GET_INFO, IRQ_INFO, Message, NO_REPLY, REGION_INFO, REGION_READ,
-    REGION_WRITE, RESET, SET_IRQS, Server, VERSION, frame, reply,
+    Answer, DMA_MAP, DMA_READ, DMA_UNMAP, GET_INFO, IRQ_INFO, Map, Message, NO_REPLY, REGION_INFO,
+    REGION_READ, REGION_WRITE, RESET, SET_IRQS, Server, VERSION, frame, reply,
 };
 
 const REFUSED: u32 = 13;
@@ -112,14 +112,14 @@ fn a_buffer_is_the_same_memory_in_both_processes_and_is_unmapped_when_dropped() 
     let (iova, other_iova) = (buffer.iova(), other.iova());
     {
         let state = server.state.lock().unwrap();
-        let (address, size, file) = &state.maps[0];
+        let Map { address, size, file, offset } = &state.maps[0];
         assert_eq!((*address, *size), (iova, 8192));
-        assert_eq!(state.maps[1].0, other_iova);
+        assert_eq!(state.maps[1].address, other_iova);
         assert!(other_iova >= iova + 8192);
         let mut seen = [0; 13];
-        file.read_exact_at(&mut seen, 100).unwrap();
+        file.read_exact_at(&mut seen, offset + 100).unwrap();
         assert_eq!(&seen, b"by the driver");
-        file.write_all_at(&77_u64.to_le_bytes(), 4096).unwrap();
+        file.write_all_at(&77_u64.to_le_bytes(), offset + 4096).unwrap();
         assert!(file.set_len(0).is_err(), "the file must be sealed");
     }
     assert_eq!(buffer.load_u64(4096).unwrap(), 77);

@@ -42,12 +42,19 @@ pub(crate) enum Answer {
     Silence,
 }
 
+/// A DMA_MAP.
+pub(crate) struct Map {
+    pub(crate) address: u64,
+    pub(crate) size: u64,
+    pub(crate) file: File,
+    pub(crate) offset: u64,
+}
+
 /// What the server remembers.
 pub(crate) struct State {
     pub(crate) bar0: Vec<u8>,
     pub(crate) config: Vec<u8>,
-    /// Address, size, file.
-    pub(crate) maps: Vec<(u64, u64, File)>,
+    pub(crate) maps: Vec<Map>,
     pub(crate) unmaps: Vec<(u64, u64)>,
     /// By vector.
     pub(crate) events: Vec<File>,
@@ -173,7 +180,8 @@ impl State {
             REGION_READ => self.access(payload, false),
             REGION_WRITE => self.access(payload, true),
             DMA_MAP => {
-                self.maps.push((long(payload, 16), long(payload, 24), file.unwrap()));
+                let (offset, address, size) = (long(payload, 8), long(payload, 16), long(payload, 24));
+                self.maps.push(Map { address, size, file: file.unwrap(), offset });
                 Answer::Payload(vec![])
             }
             DMA_UNMAP => {

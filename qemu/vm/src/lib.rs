@@ -22,6 +22,14 @@ pub mod outcome;
 
 pub mod error;
 
+pub mod doctor;
+
+pub mod mistakes;
+
+pub mod setup;
+
+pub mod apt;
+
 pub mod cache;
 
 pub mod qemu;

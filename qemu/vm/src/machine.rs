@@ -33,7 +33,7 @@ const CHANNEL_LIMIT: Duration = Duration::from_secs(20);
 const POWER_OFF_LIMIT: Duration = Duration::from_secs(10);
 
 /// Lines of the console in an error.
-const CONSOLE_TAIL_LINES: usize = 60;
+const CONSOLE_TAIL_LINES: usize = 100;
 
 /// Bytes of a file in one frame.
 const CHUNK_BYTES: usize = 64 * 1024;

@@ -4,10 +4,7 @@
 //! code that waits does not see the difference.
 
 mod bell;
-#[cfg_attr(
-    not(loom),
-    expect(unsafe_code, reason = "futex, poll and sched_setaffinity are system calls without a safe face")
-)]
+#[expect(unsafe_code, reason = "futex, poll and sched_setaffinity are system calls without a safe face")]
 mod thread;
 
 use std::fmt;

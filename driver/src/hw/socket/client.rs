@@ -131,10 +131,10 @@ impl Client {
         self.connection.post(&Request { command: Command::RegionWrite, parts, fds: &[] })
     }
 
-    /// Shares `size` bytes of the file `fd` from its start, at `address`.
-    pub(super) fn dma_map(&self, address: u64, size: u64, fd: RawFd) -> Result<(), Failed> {
+    /// Shares `size` bytes of the file `fd` from `offset` on, at `address`.
+    pub(super) fn dma_map(&self, address: u64, size: u64, fd: RawFd, offset: u64) -> Result<(), Failed> {
         let argsz = self::size::<DmaMap>();
-        let (offset, address, size) = (0.into(), address.into(), size.into());
+        let [offset, address, size] = [offset, address, size].map(Into::into);
         let payload = DmaMap { argsz, flags: DMA_READ_WRITE.into(), offset, address, size };
         let request = Request { command: Command::DmaMap, parts: [payload.as_bytes(), &[]], fds: &[fd] };
         self.empty(&request)

@@ -206,9 +206,11 @@ impl Connection {
 
     /// The next whole message; it stays at the front of the inbox until it is consumed.
     fn receive(&self, inbox: &mut Inbox, command: Command, until: u64) -> Result<(Header, usize), Death> {
-        let mut looks = self.patience.looks();
+        let looks = self.patience.looks();
+        let (mut left, before) = (looks, self.pause.now_ns());
         loop {
             if let Some(message) = inbox.message(command)? {
+                self.patience.took(looks, self.pause.now_ns().saturating_sub(before));
                 return Ok(message);
             }
             match inbox.fill(&self.stream) {
@@ -216,14 +218,12 @@ impl Connection {
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    if looks > 0 {
-                        looks -= 1;
+                    if left > 0 {
+                        left -= 1;
                         self.pause.relax();
-                        continue;
+                    } else {
+                        self.block(self.stream.as_fd(), command, until)?;
                     }
-                    let before = self.pause.now_ns();
-                    self.block(self.stream.as_fd(), command, until)?;
-                    self.patience.blocked(self.pause.now_ns().saturating_sub(before));
                 }
                 Err(error) => return Err(error.into()),
             }

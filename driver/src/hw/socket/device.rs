@@ -100,7 +100,7 @@ impl Mapper for SocketDevice {
         let backing = region.file_offset();
         let backing =
             backing.ok_or_else(|| failed(io::Error::other("there is no file behind the memory")))?;
-        let mapped = self.client.dma_map(iova, wide(len), backing.file().as_raw_fd());
+        let mapped = self.client.dma_map(iova, wide(len), backing.file().as_raw_fd(), backing.start());
         mapped.map_err(|error| split(error, failed))
     }
 

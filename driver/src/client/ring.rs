@@ -1,0 +1,80 @@
+//! The descriptor ring: slots linked in a circle for good, filled from the tail.
+
+use std::sync::Arc;
+
+use ioat_spec::descriptor::DESCRIPTOR_SIZE;
+use zerocopy::IntoBytes;
+
+use super::Error;
+use crate::contract::{Chain, CompletionLocation, DescriptorAddr, DmaLocation, NetDmaDescriptor};
+use crate::hw::{DmaBuffer, DmaMemory};
+
+/// Most slots: DMACOUNT counts modulo 65536, and one slot stays free.
+const SLOTS_MAX: usize = 1 << 16;
+
+/// The completion word lies behind the slots, with a page between, so that a wild store to one spares the other.
+const WORD_GAP: usize = 4096;
+
+/// The ring's memory and its tail.
+pub(super) struct Ring {
+    buffer: Arc<DmaBuffer>,
+    slots: usize,
+    /// Every slot's address, twice in a row, so that a stretch over the end is one slice.
+    addresses: Vec<DescriptorAddr>,
+    tail: usize,
+}
+
+impl Ring {
+    /// A ring of `slots` slots, and the place of its completion word.
+    pub(super) fn new(memory: &dyn DmaMemory, slots: usize) -> Result<(Self, CompletionLocation), Error> {
+        if !slots.is_power_of_two() || !(2..=SLOTS_MAX).contains(&slots) {
+            return Err(Error::RingSize(slots));
+        }
+        let bytes = slots * DESCRIPTOR_SIZE;
+        let word = bytes.next_multiple_of(WORD_GAP) + WORD_GAP;
+        let buffer = Arc::new(memory.allocate(word + WORD_GAP)?);
+        let completion = CompletionLocation::new(buffer.clone(), word)
+            .expect("the place is inside, and on a page boundary like the buffer");
+        let address =
+            |slot: usize| DescriptorAddr::new(buffer.iova() + (slot % slots * DESCRIPTOR_SIZE) as u64);
+        let addresses = (0..slots * 2).map(|slot| address(slot).expect("slots are aligned, and not at 0"));
+        let addresses = addresses.collect();
+        Ok((Self { buffer, slots, addresses, tail: 0 }, completion))
+    }
+
+    /// Descriptors that may be under way: one slot stays free, because the engine's last completed descriptor
+    /// is the anchor from which it goes on.
+    pub(super) fn capacity(&self) -> usize {
+        self.slots - 1
+    }
+
+    pub(super) fn buffer(&self) -> &Arc<DmaBuffer> {
+        &self.buffer
+    }
+
+    /// Writes `descriptors` behind the tail, which stays where it is until [`Self::advance`].
+    pub(super) fn fill(&self, descriptors: &[NetDmaDescriptor]) {
+        for (index, descriptor) in descriptors.iter().enumerate() {
+            let slot = (self.tail + index) % self.slots;
+            let next = self.addresses[slot + 1].get();
+            let linked = NetDmaDescriptor { next, ..*descriptor };
+            let written = self.buffer.write(slot * DESCRIPTOR_SIZE, linked.as_bytes());
+            written.expect("slots are inside the buffer");
+        }
+    }
+
+    /// The chain of `count` descriptors behind the tail.
+    pub(super) fn chain(&self, count: usize) -> Chain<'_> {
+        let offset = self.tail * DESCRIPTOR_SIZE;
+        let first = DmaLocation::new(self.buffer.clone(), offset, DESCRIPTOR_SIZE, DESCRIPTOR_SIZE);
+        Chain {
+            first: first.expect("slots are inside the buffer, and aligned"),
+            descriptors: &self.addresses[self.tail..self.tail + count],
+        }
+    }
+
+    /// The `count` descriptors behind the tail are the engine's now.
+    pub(super) fn advance(&mut self, count: usize) {
+        self.tail = (self.tail + count) % self.slots;
+    }
+}

@@ -1,0 +1,258 @@
+//! The device in this process: the same engine that the device program serves, without socket and bus.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use ioat_spec::pci::{BAR0_SIZE, CONFIG_SIZE};
+use ioat_stage::{Bell, FaultBook, Faults, NoFaults, NoTrace, Pause, Rule, Trace};
+use vfio_user_ioat::engine::{Engine, Parts};
+use vfio_user_ioat::memory::{Access, DmaTable};
+use vfio_user_ioat::{InterruptSink, Profile};
+use vm_memory::MmapRegion;
+
+use super::iova::IovaSpace;
+use super::memory::{Backing, MappedMemory, Mapper};
+use super::{Device, Fired, HwError, InterruptSource, Registers, Routed, Space};
+
+/// Which engine to run, and how.
+#[derive(Clone)]
+pub struct SimOptions {
+    /// Its profile's name.
+    pub profile: String,
+    /// Its channels; none for the profile's own number.
+    pub channels: Option<u8>,
+    /// What goes wrong in it.
+    pub rules: Vec<Rule>,
+    /// Where its stages leave their events; none costs nothing.
+    pub trace: Option<Arc<dyn Trace>>,
+    /// What passes between a channel's start and its first visible effect. A driver must not depend on it, so
+    /// there is none unless it is asked for.
+    pub start_latency: Duration,
+}
+
+impl Default for SimOptions {
+    fn default() -> Self {
+        Self {
+            profile: Profile::SKX.name.to_owned(),
+            channels: None,
+            rules: Vec::new(),
+            trace: None,
+            start_latency: Duration::ZERO,
+        }
+    }
+}
+
+/// An engine in this process. It runs as long as its device, or memory of it, is there.
+pub struct Sim {
+    /// For the driver.
+    pub device: Device,
+    /// What the rules did.
+    pub faults: Arc<FaultBook>,
+}
+
+impl Sim {
+    /// Starts an engine whose threads, like its driver's, wait through `pause`.
+    ///
+    /// # Errors
+    /// [`HwError::Open`] for an unknown profile, a number of channels that it cannot have, or no threads.
+    pub fn open(options: SimOptions, pause: Arc<dyn Pause>) -> Result<Self, HwError> {
+        let SimOptions { profile: name, channels, rules, trace, start_latency } = options;
+        let profile = Profile::by_name(&name).ok_or_else(|| {
+            let known: Vec<_> = Profile::ALL.iter().map(|profile| profile.name).collect();
+            HwError::Open(format!("no device profile is called {name:?}; known: {}", known.join(", ")))
+        })?;
+        let profile = match channels {
+            None => profile,
+            Some(count) => profile.with_channels(count).map_err(|error| HwError::Open(error.to_string()))?,
+        };
+        let interrupts = Arc::new(Vectors::new(profile.vectors(), pause.clone()));
+        let parts = Parts {
+            profile,
+            table: DmaTable::new(),
+            interrupts: interrupts.clone(),
+            trace: NoTrace,
+            pause: pause.clone(),
+            start_latency,
+        };
+        let faults = FaultBook::new(rules.iter().copied());
+        let (registers, mapper) = if rules.is_empty() && trace.is_none() {
+            run(parts, |_| NoFaults)?
+        } else {
+            let Parts { profile, table, interrupts, pause, start_latency, .. } = parts;
+            let trace: Arc<dyn Trace> = trace.unwrap_or_else(|| Arc::new(NoTrace));
+            let parts = Parts { profile, table, interrupts, trace, pause, start_latency };
+            run(parts, |_| faults.faults())?
+        };
+        let memory = MappedMemory::new(mapper, Backing::Memfd, IovaSpace::default());
+        let name = format!("sim {}", profile.name);
+        let device = Device { name, registers, memory: Arc::new(memory), interrupts, pause };
+        Ok(Self { device, faults })
+    }
+}
+
+type Faces = (Arc<dyn Registers>, Arc<dyn Mapper>);
+
+fn run<F, T>(parts: Parts<T>, faults: impl FnMut(Option<u8>) -> F) -> Result<Faces, HwError>
+where
+    F: Faults + 'static,
+    T: Trace + 'static,
+{
+    let engine = Engine::start(parts, faults);
+    let engine =
+        engine.map_err(|error| HwError::Open(format!("cannot start the device's threads: {error}")))?;
+    let engine = Arc::new(InProcess(engine));
+    Ok((engine.clone(), engine))
+}
+
+struct InProcess<F: Faults, T: Trace>(Engine<F, T>);
+
+impl<F: Faults + 'static, T: Trace + 'static> Registers for InProcess<F, T> {
+    fn read(&self, space: Space, offset: u64, data: &mut [u8]) -> Result<(), HwError> {
+        check("read", space, offset, data.len())?;
+        match space {
+            Space::Bar0 => self.0.bar_read(offset, data),
+            Space::Config => self.0.config_read(offset, data),
+        }
+        Ok(())
+    }
+
+    fn write(&self, space: Space, offset: u64, data: &[u8]) -> Result<(), HwError> {
+        check("write", space, offset, data.len())?;
+        match space {
+            Space::Bar0 => self.0.bar_write(offset, data),
+            Space::Config => self.0.config_write(offset, data),
+        }
+        Ok(())
+    }
+
+    fn reset(&self) -> Result<(), HwError> {
+        self.0.reset();
+        Ok(())
+    }
+}
+
+impl<F: Faults + 'static, T: Trace + 'static> Mapper for InProcess<F, T> {
+    fn map(&self, iova: u64, region: &MmapRegion) -> Result<(), HwError> {
+        let len = region.size();
+        let failed = |source| HwError::Map { len, iova, source };
+        let place = region.file_offset().ok_or_else(|| failed(io::ErrorKind::InvalidInput.into()))?;
+        let file = place.file().try_clone().map_err(failed)?;
+        let source = Some((file, place.start()));
+        let mapped = self.0.table().map(iova, len as u64, Access::READ_WRITE, source);
+        mapped.map_err(|error| failed(io::Error::other(error)))
+    }
+
+    fn unmap(&self, iova: u64, len: usize) -> Result<(), HwError> {
+        let unmapped = self.0.unmap(|table| table.unmap(iova, len as u64));
+        unmapped.map_err(|error| HwError::Map { len, iova, source: io::Error::other(error) })
+    }
+}
+
+fn check(access: &'static str, space: Space, offset: u64, width: usize) -> Result<(), HwError> {
+    let size = match space {
+        Space::Bar0 => BAR0_SIZE,
+        Space::Config => CONFIG_SIZE as u64,
+    };
+    match offset.checked_add(width as u64) {
+        Some(end) if end <= size => Ok(()),
+        _ => {
+            let source = io::ErrorKind::InvalidInput.into();
+            Err(HwError::Access { access, space, offset, width, source })
+        }
+    }
+}
+
+/// The device's messages: a count and a bell for each vector. Messages between two waits are one wake.
+struct Vectors {
+    vectors: Box<[Vector]>,
+    enabled: AtomicBool,
+    stopped: AtomicBool,
+    pause: Arc<dyn Pause>,
+}
+
+#[derive(Default)]
+struct Vector {
+    fired: AtomicU64,
+    bell: Bell,
+}
+
+impl Vectors {
+    fn new(count: u16, pause: Arc<dyn Pause>) -> Self {
+        let vectors = (0..count).map(|_| Vector::default()).collect();
+        Self { vectors, enabled: AtomicBool::new(false), stopped: AtomicBool::new(false), pause }
+    }
+
+    fn vector(&self, number: u32, what: &'static str) -> Result<&Vector, HwError> {
+        let vector = usize::try_from(number).ok().and_then(|number| self.vectors.get(number));
+        let source = io::ErrorKind::InvalidInput;
+        vector.ok_or_else(|| HwError::Interrupt { vector: number, what, source: source.into() })
+    }
+}
+
+impl InterruptSink for Vectors {
+    fn message_enabled(&self) -> bool {
+        self.enabled.load(Ordering::Acquire)
+    }
+
+    fn signal(&self, vector: u16) {
+        if !self.message_enabled() {
+            return;
+        }
+        if let Some(vector) = self.vectors.get(usize::from(vector)) {
+            // Counted before the ring, so that whoever it wakes finds it.
+            vector.fired.fetch_add(1, Ordering::Release);
+            self.pause.ring(&vector.bell);
+        }
+    }
+
+    // There is no line in this process: the driver needs messages.
+    fn line(&self, _: bool) {}
+}
+
+impl InterruptSource for Vectors {
+    fn vectors(&self) -> u32 {
+        u32::try_from(self.vectors.len()).unwrap_or(u32::MAX)
+    }
+
+    fn enable(&self, count: u32) -> Result<(), HwError> {
+        if let Some(last) = count.checked_sub(1) {
+            self.vector(last, "enabling a vector that is not there")?;
+        }
+        // What fired before is nobody's.
+        self.vectors.iter().for_each(|vector| vector.fired.store(0, Ordering::Relaxed));
+        self.enabled.store(count > 0, Ordering::Release);
+        Ok(())
+    }
+
+    fn disable(&self) -> Result<(), HwError> {
+        self.enabled.store(false, Ordering::Release);
+        Ok(())
+    }
+
+    fn wait(&self, vector: u32, pause: &dyn Pause) -> Result<Fired, HwError> {
+        let vector = self.vector(vector, "waiting for a vector that is not there")?;
+        loop {
+            let seen = vector.bell.seen();
+            if self.stopped.load(Ordering::Acquire) {
+                return Ok(Fired::Stopped);
+            }
+            match vector.fired.swap(0, Ordering::Acquire) {
+                0 => pause.wait(&vector.bell, seen, None),
+                times => return Ok(Fired::Times(times)),
+            };
+        }
+    }
+
+    fn stop(&self) {
+        self.stopped.store(true, Ordering::Release);
+        for vector in &self.vectors {
+            self.pause.ring(&vector.bell);
+        }
+    }
+
+    fn route(&self, _: u32, _: u32) -> Routed {
+        Routed::NotApplicable
+    }
+}

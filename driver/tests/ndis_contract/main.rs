@@ -1,0 +1,19 @@
+//! The contract of interrupts, DPCs and NetDMA's two report calls, from outside, clause by clause: a test's
+//! name begins with its clause.
+#![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
+
+mod rig;
+
+mod interrupt;
+
+mod isr;
+
+mod queue;
+
+mod dpc;
+
+mod synchronize;
+
+mod netdma;
+
+mod stress;

@@ -1,0 +1,149 @@
+//! Invariant 6: NdisMQueueDpc is callable at any level, so it allocates nothing.
+#![expect(unsafe_code, reason = "a global allocator that counts is an unsafe trait")]
+#![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use ioat_stage::{Bell, NoTrace, Pause, ThreadPause};
+use netdma::contract::CpuSet32;
+use netdma::hw::{Fired, HwError, InterruptSource, Routed};
+use netdma::irql::{AtDirql, AtDispatch, AtPassive};
+use netdma::ndis::{
+    DpcCall, DpcContext, DpcRequest, InterruptCharacteristics, InterruptHandle, IsrResult, LineHandlers,
+    Processors, ndis_m_register_interrupt_ex,
+};
+
+thread_local! {
+    static CALLS: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Counts the calling thread's allocations and releases.
+struct Counting;
+
+// SAFETY: every call is passed on to `System` unchanged; counting touches a plain thread-local word.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        CALLS.set(CALLS.get() + 1);
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        CALLS.set(CALLS.get() + 1);
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Allocator calls of this thread during `body`.
+fn allocator_calls(body: impl FnOnce()) -> u64 {
+    let before = CALLS.get();
+    body();
+    CALLS.get() - before
+}
+
+/// A line that the test rings.
+#[derive(Default)]
+struct Line {
+    bell: Bell,
+    fired: AtomicU64,
+    stopped: AtomicU64,
+}
+
+impl InterruptSource for Line {
+    fn vectors(&self) -> u32 {
+        0
+    }
+
+    fn enable(&self, _: u32) -> Result<(), HwError> {
+        Ok(())
+    }
+
+    fn disable(&self) -> Result<(), HwError> {
+        Ok(())
+    }
+
+    fn wait(&self, _: u32, pause: &dyn Pause) -> Result<Fired, HwError> {
+        loop {
+            let seen = self.bell.seen();
+            if self.stopped.load(Ordering::SeqCst) > 0 {
+                return Ok(Fired::Stopped);
+            }
+            match self.fired.swap(0, Ordering::SeqCst) {
+                0 => pause.wait(&self.bell, seen, None),
+                times => return Ok(Fired::Times(times)),
+            };
+        }
+    }
+
+    fn stop(&self) {
+        self.stopped.store(1, Ordering::SeqCst);
+        ThreadPause::new().ring(&self.bell);
+    }
+
+    fn route(&self, _: u32, _: u32) -> Routed {
+        Routed::NotApplicable
+    }
+}
+
+struct Handlers {
+    handle: InterruptHandle,
+    counted: Mutex<Sender<u64>>,
+}
+
+impl LineHandlers for Handlers {
+    fn interrupt(&self, _: &AtDirql) -> IsrResult {
+        let message = self.handle.message(0).unwrap();
+        let calls = allocator_calls(|| {
+            for context in 0..1_000 {
+                let _ = self.handle.queue_dpc(message, CpuSet32(0b11), Some(DpcContext(context)));
+            }
+        });
+        self.counted.lock().unwrap().send(calls).unwrap();
+        IsrResult { claimed: true, dpc: DpcRequest::None, address: 0 }
+    }
+
+    fn interrupt_dpc(&self, _: &mut DpcCall, _: &AtDispatch) {}
+
+    fn disable_interrupt(&self, _: &AtDirql) {}
+
+    fn enable_interrupt(&self, _: &AtDirql) {}
+}
+
+#[test]
+fn queueing_allocates_nothing_at_any_level() {
+    let passive = AtPassive::claim().unwrap();
+    let processors = Processors::start(2, Arc::new(ThreadPause::new()), Arc::new(NoTrace)).unwrap();
+    let source = Arc::new(Line::default());
+    let (counted, counts) = channel();
+    let build = |handle| InterruptCharacteristics {
+        line: Arc::new(Handlers { handle, counted: Mutex::new(counted) }),
+        message: None,
+        msi_sync_with_all_messages: false,
+        affinity: Vec::new(),
+    };
+    let interrupt = ndis_m_register_interrupt_ex(&processors, source.clone(), build, &passive).unwrap();
+    let (handle, message) = (interrupt.handle(), interrupt.handle().message(0).unwrap());
+    let mut scheduled = 0;
+    let calls = allocator_calls(|| {
+        for context in 0..10_000 {
+            scheduled += handle.queue_dpc(message, CpuSet32(0b11), Some(DpcContext(context))).scheduled.len();
+        }
+    });
+    assert_eq!(calls, 0, "from an ordinary thread");
+    assert!(scheduled > 0);
+    source.fired.fetch_add(1, Ordering::SeqCst);
+    ThreadPause::new().ring(&source.bell);
+    assert_eq!(counts.recv_timeout(Duration::from_secs(10)), Ok(0), "from inside the ISR");
+    // The counter counts: this very test would see an allocation.
+    assert!(allocator_calls(|| drop(std::hint::black_box(Box::new([0_u8; 64])))) > 0);
+    interrupt.deregister(&passive);
+}

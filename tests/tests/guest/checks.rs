@@ -1,0 +1,53 @@
+//! Which checks run in which guest, in their order.
+
+use libtest_mimic::Trial;
+use netdma_vm::kernel::KernelChoice;
+
+use crate::guest::Shared;
+use crate::{ioatdma, kills, our_driver};
+
+/// Debian's stable kernel: every check.
+pub(crate) fn stable_kernel() -> Vec<Trial> {
+    let guest = Shared::new(
+        "6_12",
+        KernelChoice::Version("6.12".into()),
+        &[
+            &[],
+            &["--fault", "msix: nth(3) drop"],
+            &["--fault", "complete[ch=0]: nth(20) misaddress(+0x40000)"],
+            &[],
+        ],
+    );
+    vec![
+        guest.check("netdma_lists_the_functions_and_their_groups", our_driver::lists),
+        guest.check("netdma_info_decodes_the_engine", our_driver::info),
+        guest.check("our_driver_moves_and_verifies_data_on_every_channel", our_driver::selftest),
+        guest.check("the_third_interrupt_is_lost_and_our_driver_recovers", our_driver::lost_interrupt),
+        guest.check(
+            "a_misaddressed_completion_is_a_typed_error_and_our_driver_recovers",
+            our_driver::misaddressed,
+        ),
+        guest.check("a_killed_client_leaves_a_device_that_works", kills::client_mid_copy),
+        guest.check(
+            "stock_ioatdma_has_four_channels_and_four_vectors_that_count",
+            ioatdma::on_the_last_device,
+        ),
+        guest.check("the_function_goes_from_ioatdma_back_to_vfio", ioatdma::hand_back),
+        guest.check("a_killed_device_is_a_typed_error_and_the_guest_lives", kills::device_mid_copy),
+        guest.power_off(),
+    ]
+}
+
+/// The newest kernel of stable-backports: our driver and the stock one.
+pub(crate) fn newest_kernel() -> Vec<Trial> {
+    let guest = Shared::new("newest", KernelChoice::Newest, &[&[], &[]]);
+    vec![
+        guest.check("our_driver_moves_and_verifies_data_on_every_channel", our_driver::selftest),
+        guest.check(
+            "stock_ioatdma_has_four_channels_and_four_vectors_that_count",
+            ioatdma::on_the_last_device,
+        ),
+        guest.check("the_function_goes_from_ioatdma_back_to_vfio", ioatdma::hand_back),
+        guest.power_off(),
+    ]
+}

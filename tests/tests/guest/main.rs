@@ -1,0 +1,21 @@
+//! What runs in a guest: our driver through kernel VFIO behind a virtual IOMMU, and the stock `ioatdma`, on the
+//! same device program. Each guest boots once and then answers many checks.
+
+mod checks;
+mod guest;
+mod ioatdma;
+mod kills;
+mod our_driver;
+mod panic;
+
+use libtest_mimic::{Arguments, Trial};
+
+fn main() {
+    let mut arguments = Arguments::from_args();
+    // The checks of one guest follow each other; and a child that asks to die with its parent's thread
+    // must be started from the thread that lives as long as the guest.
+    arguments.test_threads = Some(1);
+    let trials: Vec<Trial> =
+        [checks::stable_kernel(), checks::newest_kernel(), panic::checks()].into_iter().flatten().collect();
+    libtest_mimic::run(&arguments, trials).exit();
+}
