@@ -123,7 +123,9 @@ fn reads_of_another_channel_are_answered_during_a_64_gib_burst() {
         assert!(begin.elapsed() < 30 * PATIENCE, "the burst does not end");
     }
     let (took, grown) = (begin.elapsed(), resident.saturating_sub(before));
-    println!("{BURST} x 1 MiB in {took:.2?}; {reads} reads meanwhile, the slowest {worst:.2?}; {grown} KiB more");
+    println!(
+        "{BURST} x 1 MiB in {took:.2?}; {reads} reads meanwhile, the slowest {worst:.2?}; {grown} KiB more"
+    );
 
     assert_eq!(session.state(), ChannelState::Idle);
     assert_eq!(session.get(0, ChannelRegister::ChanErr), 0);

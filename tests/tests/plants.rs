@@ -67,7 +67,11 @@ fn wrong_bytes(rules: &[&str]) -> Vec<u64> {
     bench.drive(0);
     assert_eq!(bench.state(0), ChannelState::Idle);
     let memory = bench.take(BASE, SIZE as usize);
-    (BASE..).zip(memory.iter().zip(&shadow)).filter(|(_, (is, shall))| is != shall).map(|(at, _)| at).collect()
+    (BASE..)
+        .zip(memory.iter().zip(&shadow))
+        .filter(|(_, (is, shall))| is != shall)
+        .map(|(at, _)| at)
+        .collect()
 }
 
 /// The copies that a completion word named, at some moment between two steps, before their data was there.

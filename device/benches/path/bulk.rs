@@ -8,7 +8,6 @@ use crate::memory::{BASE, Memory, usize};
 use crate::queue::{Job, Queue, ring_bytes};
 use crate::report::{Line, Report, Target};
 
-
 pub(crate) fn measure(report: &mut Report) {
     let limit = Target::AtLeast(0.9);
     through_device(report, "64 KiB copies, 256 queued", 64 << 10, 256, limit);

@@ -16,6 +16,9 @@ use std::time::Duration;
 
 use report::{Report, machine};
 
+/// Adds a group of lines to the report.
+type Measure = fn(&mut Report);
+
 fn main() {
     let given = |flag: &str| std::env::args().any(|argument| argument == flag);
     let line_time = if given("--brief") { Duration::from_millis(300) } else { Duration::from_millis(2500) };
@@ -23,7 +26,7 @@ fn main() {
     report.heading();
     // For a profiler: `-- --only small`.
     let only = std::env::args().skip_while(|argument| argument != "--only").nth(1);
-    let groups: [(&str, fn(&mut Report)); 3] =
+    let groups: [(&str, Measure); 3] =
         [("bulk", bulk::measure), ("small", small::measure), ("latency", latency::measure)];
     for (name, measure) in groups {
         if only.as_deref().is_none_or(|only| only == name) {

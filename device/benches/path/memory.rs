@@ -53,7 +53,7 @@ impl Memory {
         let memory = Self { region, file, len, pages };
         // Faulted in before anything is timed.
         for page in 0..len / PAGE {
-            memory.put(BASE + page * PAGE, &[1; PAGE as usize]);
+            memory.put(BASE + page * PAGE, &vec![1; usize(PAGE)]);
         }
         memory
     }
