@@ -145,6 +145,10 @@ fn report<M: GuestMemory, F: Faults, T: Trace>(
     if permit == Permit::Silent {
         return Ok(());
     }
+    // A file behind some map shrank under the device: what was copied is not the guest's data.
+    if path.memory.poisoned() {
+        return Err(ChanErr::DMA_INTEGRITY);
+    }
     // Idle only if nothing is left at this moment: DMACOUNT may have grown since the run began.
     let exhausted = done.wrapping_add(1) == signals.look().count();
     let state = if exhausted { ChannelState::Idle } else { ChannelState::Active };

@@ -83,11 +83,6 @@ fn landed<M: GuestMemory, F: Faults, T: Trace>(
     operation: &Operation,
     path: &Path<'_, M, F, T>,
 ) -> Result<Copied, Unfinished> {
-    if path.memory.poisoned() {
-        // A file behind some map shrank under the device: what was read or written here is not the guest's data.
-        let chanerr = ChanErr::DMA_INTEGRITY;
-        return Err(refuse(operation, chanerr, error(chanerr), path));
-    }
     let Operation { slot, destination, .. } = *operation;
     let mark = match operation.corrupt {
         Some((offset, mask)) => corrupt(*operation, offset, mask, path.memory),

@@ -15,12 +15,14 @@ use crate::fetch;
 use crate::memory::GuestMemory;
 use crate::path::{Path, Terms};
 use crate::signals::{Signal, Signals};
-use crate::translate::{self, Operation, Refused};
+use crate::translate::{self, Operation, PIECE_BYTES, Refused};
 
 /// The most descriptors of one step: CHANSTS shows progress at least that often.
 const CHUNK_DESCRIPTORS: u32 = 256;
 /// A step ends after the descriptor that reaches this many bytes.
 const CHUNK_BYTES: u64 = 1 << 20;
+/// What a small descriptor counts between two questions whether an unmap waits.
+const PAGE_BYTES: u64 = 4096;
 
 /// One step of a channel, between begin and finish. It must be given back to
 /// [`finish`](crate::function::Function::finish): the channel waits for it.
@@ -64,6 +66,10 @@ struct Progress<'a> {
     signals: &'a Signals,
     descriptors: u32,
     bytes: u64,
+    /// Bytes since the last question whether an unmap waits; a descriptor counts as a page at least.
+    unasked: u64,
+    /// The last descriptor up to which memory is known to have been sound.
+    sound: u64,
 }
 
 impl<M: GuestMemory, F: Faults, T: Trace> Run<M, F, T> {
@@ -77,23 +83,66 @@ impl<M: GuestMemory, F: Faults, T: Trace> Run<M, F, T> {
     pub fn run(&mut self) {
         let Self { terms, memory, faults, trace, signals, chain, completed, current, ending } = self;
         let mut path = Path { terms, memory, faults, trace: &**trace };
-        let mut progress = Progress { chain, completed, ending, signals, descriptors: 0, bytes: 0 };
-        // Only the first one can be owed: a descriptor that becomes so ends the run.
-        if progress.chain.owed.is_some()
-            && (stops_owed(progress.signals) || carry_on(&mut progress, &mut path) == Flow::End)
-        {
-            return;
-        }
-        while !stops(progress.signals, progress.chain, path.memory) {
-            *current = progress.chain.next;
-            if execute(&mut progress, &mut path) == Flow::End {
-                return;
-            }
-        }
+        let sound = *completed;
+        let (descriptors, bytes, unasked) = (0, 0, PIECE_BYTES);
+        let mut progress = Progress { chain, completed, ending, signals, descriptors, bytes, unasked, sound };
+        progress.execute_all(current, &mut path);
+        progress.verify(&mut path);
     }
 }
 
 impl Progress<'_> {
+    /// Descriptors, until the step ends.
+    #[inline(always)]
+    fn execute_all<M: GuestMemory, F: Faults, T: Trace>(
+        &mut self,
+        current: &mut u64,
+        path: &mut Path<'_, M, F, T>,
+    ) {
+        // Only the first one can be owed: a descriptor that becomes so ends the run.
+        if self.chain.owed.is_some() && (self.stops_inside() || carry_on(self, path) == Flow::End) {
+            return;
+        }
+        while !self.stops(path.memory) {
+            *current = self.chain.next;
+            if execute(self, path) == Flow::End {
+                return;
+            }
+        }
+    }
+
+    /// A file behind some map may have shrunk under the device since the last word: then what was copied since is
+    /// not the guest's data, and must not be published.
+    #[inline(always)]
+    fn verify<M: GuestMemory, F: Faults, T: Trace>(&mut self, path: &mut Path<'_, M, F, T>) {
+        let chanerr = ChanErr::DMA_INTEGRITY.without(path.terms.chan_err_msk);
+        let unproven = *self.completed != self.sound || self.chain.owed.is_some();
+        let stopped = matches!(self.ending, Ending::Stopped(_));
+        if stopped && unproven && path.memory.poisoned() && !chanerr.is_empty() {
+            *self.completed = self.sound;
+            self.halted(chanerr, path);
+        }
+    }
+
+    /// The run ends here, between descriptors: nothing is left, or an order says so, or an unmap waits.
+    #[inline(always)]
+    fn stops<M: GuestMemory>(&mut self, memory: &M) -> bool {
+        let signal = self.signals.look();
+        if signal.stops() || signal.count() == self.chain.done {
+            return true;
+        }
+        if self.unasked < PIECE_BYTES {
+            return false;
+        }
+        self.unasked = 0;
+        memory.yield_requested()
+    }
+
+    /// The run ends here, inside a descriptor. SUSPEND waits for its end, and DMACOUNT counts it as not done.
+    fn stops_inside(&self) -> bool {
+        self.signals.look().says(Signal::ABANDON | Signal::PARK)
+    }
+
     /// A descriptor is done.
     #[inline(always)]
     fn retired(&mut self, retired: Retired) -> Flow {
@@ -101,6 +150,7 @@ impl Progress<'_> {
         *self.completed = retired.completed;
         self.descriptors += 1;
         self.bytes += retired.len;
+        self.unasked += retired.len.max(PAGE_BYTES);
         if retired.notice == Notice::Descriptor {
             *self.ending = Ending::Stopped(Some(retired));
             return Flow::End;
@@ -132,7 +182,12 @@ impl Progress<'_> {
         path: &mut Path<'_, M, F, T>,
     ) -> Flow {
         match complete::retire(copied, permit, self.chain.done, self.signals, path) {
-            Ok(retired) => self.retired(retired),
+            Ok(retired) => {
+                if permit != Permit::Silent {
+                    self.sound = retired.completed;
+                }
+                self.retired(retired)
+            }
             Err(refused) => self.halted(refused.chanerr, path),
         }
     }
@@ -153,18 +208,6 @@ impl Progress<'_> {
             }
         }
     }
-}
-
-/// The run ends here, between descriptors: nothing is left, or an order says so, or an unmap waits.
-#[inline(always)]
-fn stops<M: GuestMemory>(signals: &Signals, chain: &Chain, memory: &M) -> bool {
-    let signal = signals.look();
-    signal.stops() || signal.count() == chain.done || memory.yield_requested()
-}
-
-/// The run ends here, inside a descriptor. SUSPEND waits for its end, and DMACOUNT counts it as not done.
-fn stops_owed(signals: &Signals) -> bool {
-    signals.look().says(Signal::ABANDON | Signal::PARK)
 }
 
 /// One descriptor from its fetch on: stages 2 to 5.

@@ -198,7 +198,7 @@ fn a_copy_across_many_scattered_maps_is_whole() {
 fn m48_null_touches_no_memory_and_completes() {
     for size in [0, 1, 8, u32::MAX] {
         let mut bench = Bench::new();
-        bench.table.unmap(BASE, SIZE).unwrap();
+        let _ = bench.table.unmap(BASE, SIZE).unwrap();
         let file = bench.memory.try_clone().unwrap();
         bench.table.map(RING, 0x2_0000, Access::READ_WRITE, Some((file, 0))).unwrap();
         run_one(&mut bench, int(Descriptor { size, ..null() }), LINUX_CHANCTRL);
@@ -447,7 +447,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
     fn random_bursts_equal_a_shadow_memory(operations in prop::collection::vec(
-        (any::<bool>(), 0..0x3_0000_u64, 0..0x3_0000_u64, 1..0x1_2000_u32, any::<u64>()),
+        (any::<bool>(), 0..0x3_0000_usize, 0..0x3_0000_usize, 1..0x1_2000_u32, any::<u64>()),
         1..24,
     )) {
         const AREA: usize = 0x5_0000;
@@ -458,14 +458,13 @@ proptest! {
         bench.put(TARGET, &shadow_target);
         let mut ring = Vec::new();
         for (filling, from, to, size, value) in operations {
-            let (at, end) = (to as usize, to as usize + size as usize);
+            let (at, end) = (to, to + size as usize);
             if filling {
                 (at..end).for_each(|byte| shadow_target[byte] = value.to_le_bytes()[(byte - at) % 8]);
-                ring.push(Descriptor { destination: TARGET + to, ..fill(size, value) });
+                ring.push(Descriptor { destination: TARGET + to as u64, ..fill(size, value) });
             } else {
-                let from = from as usize;
                 shadow_target[at..end].copy_from_slice(&shadow_source[from..from + size as usize]);
-                ring.push(Descriptor { source: SOURCE + from as u64, destination: TARGET + to, ..copy(size) });
+                ring.push(Descriptor { source: SOURCE + from as u64, destination: TARGET + to as u64, ..copy(size) });
             }
         }
         bench.ring(&ring);

@@ -177,9 +177,8 @@ fn m13_reads_of_every_width_agree() {
     for start in (0..0x280).step_by(8) {
         let whole = bench.read(start, 8);
         for width in [1, 2, 4] {
-            let parts = (0..8)
-                .step_by(width)
-                .fold(0, |sum, at| sum | bench.read(start + at as u64, width) << (8 * at));
+            let parts =
+                (0..8_u64).step_by(width).fold(0, |sum, at| sum | bench.read(start + at, width) << (8 * at));
             // IN_USE is claimed by the first read of each channel's CHANCTRL.
             let ignore = if start % 0x80 == 0 && start > 0 { 0x100 } else { 0 };
             assert_eq!(parts & !ignore, whole & !ignore, "{start:#x} by {width}");

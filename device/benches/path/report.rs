@@ -75,7 +75,7 @@ impl Report {
         };
         let ratio_text = if ratio < 10.0 { format!("{ratio:.2}") } else { format!("{ratio:.1}") };
         let baseline_text = format!("{baseline:.1} {baseline_name}");
-        row(&name, &format!("{figure:.1}"), unit, &baseline_text, &ratio_text, &wanted, verdict);
+        row(&name, format!("{figure:.1}"), unit, &baseline_text, &ratio_text, &wanted, verdict);
         self.lines.push(json!({
             "name": name,
             "unit": unit,

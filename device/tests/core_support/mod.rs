@@ -1,5 +1,6 @@
 //! A bench for the device core: one function, one memfd as the guest's memory, and steps that are taken by hand.
 #![expect(unsafe_code, reason = "memfd_create has no safe interface")]
+#![expect(clippy::unwrap_used, reason = "what fails here fails its test")]
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
 use std::fs::File;
@@ -76,6 +77,7 @@ pub(crate) struct Bench<F: Faults = NoFaults> {
 pub(crate) type Step<F> = Run<Pin, F, Arc<Recorder>>;
 
 /// What a begin said.
+#[expect(clippy::large_enum_variant, reason = "one at a time")]
 pub(crate) enum Begun<F> {
     Nothing,
     Starting,
@@ -307,5 +309,7 @@ pub(crate) fn int(descriptor: Descriptor) -> Descriptor {
 
 /// Bytes that tell where they are from.
 pub(crate) fn pattern(len: usize, seed: u32) -> Vec<u8> {
-    (0..len).map(|n| (n as u32).wrapping_mul(2_654_435_761).wrapping_add(seed).to_be_bytes()[0]).collect()
+    (0..len as u64)
+        .map(|n| (n ^ u64::from(seed)).wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes()[0])
+        .collect()
 }
