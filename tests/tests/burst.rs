@@ -1,5 +1,6 @@
 //! A burst that takes seconds: 65,535 descriptors of 1 MiB, each the next of itself, by one write of DMACOUNT. The device
 //! program answers everything meanwhile. The client is the `vfio_user` crate's, a codec of other people.
+#![expect(clippy::unwrap_used, reason = "test code may panic, and runs on 64-bit hosts")]
 
 mod device_program;
 

@@ -1,5 +1,10 @@
 //! A million DMA maps of one page each over one memfd, as a guest behind a virtual IOMMU makes them: each is one message
 //! with the descriptor. IOVAs and offsets are shuffled, so that nothing merges.
+#![expect(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    reason = "test code may panic, and runs on 64-bit hosts"
+)]
 
 mod device_program;
 

@@ -1,4 +1,5 @@
 //! The judges are judged: each oracle passes a device that does right, and catches one that a planted fault makes do wrong.
+#![expect(clippy::cast_possible_truncation, reason = "test code runs on 64-bit hosts")]
 
 #[path = "../../device/tests/core_support/mod.rs"]
 mod core_support;
