@@ -47,6 +47,16 @@ impl Program {
         line.split_whitespace().nth(1).unwrap().parse().unwrap()
     }
 
+    /// How long its serving thread and the calling one have waited for a processor, though they could have run.
+    pub(crate) fn waited_for_processor(&self) -> Duration {
+        let waited = |path: PathBuf| -> u64 {
+            let stat = fs::read_to_string(path).unwrap_or_default();
+            stat.split_whitespace().nth(1).and_then(|field| field.parse().ok()).unwrap_or(0)
+        };
+        // The program serves in its first thread.
+        Duration::from_nanos(waited(self.proc("schedstat")) + waited("/proc/thread-self/schedstat".into()))
+    }
+
     /// Its open file descriptors.
     pub(crate) fn descriptors(&self) -> usize {
         fs::read_dir(self.proc("fd")).unwrap().count()
