@@ -99,17 +99,13 @@ impl Progress<'_> {
         current: &mut u64,
         path: &mut Path<'_, M, F, T>,
     ) {
-        loop {
-            if self.stops(path.memory) {
-                return;
-            }
-            let flow = if self.chain.owed.is_some() {
-                carry_on(self, path)
-            } else {
-                *current = self.chain.next;
-                execute(self, path)
-            };
-            if flow == Flow::End {
+        // Only the first one can be owed: a descriptor that becomes so ends the run.
+        if self.chain.owed.is_some() && (self.stops_inside() || carry_on(self, path) == Flow::End) {
+            return;
+        }
+        while !self.stops(path.memory) {
+            *current = self.chain.next;
+            if execute(self, path) == Flow::End {
                 return;
             }
         }
@@ -132,10 +128,6 @@ impl Progress<'_> {
     #[inline(always)]
     fn stops<M: GuestMemory>(&mut self, memory: &M) -> bool {
         let signal = self.signals.look();
-        if self.chain.owed.is_some() {
-            // SUSPEND waits for the descriptor's end, and DMACOUNT counts it as not done.
-            return signal.says(Signal::ABANDON | Signal::PARK);
-        }
         if signal.stops() || signal.count() == self.chain.done {
             return true;
         }
@@ -144,6 +136,11 @@ impl Progress<'_> {
         }
         self.unasked = 0;
         memory.yield_requested()
+    }
+
+    /// The run ends here, inside a descriptor. SUSPEND waits for its end, and DMACOUNT counts it as not done.
+    fn stops_inside(&self) -> bool {
+        self.signals.look().says(Signal::ABANDON | Signal::PARK)
     }
 
     /// A descriptor is done.

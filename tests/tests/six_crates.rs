@@ -44,14 +44,14 @@ fn each_named_crate_is_a_direct_dependency_in_use() {
 
 /// A source line, comments apart, that contains `usage`.
 fn mentions(folder: &Path, usage: &str) -> bool {
-    std::fs::read_dir(folder).unwrap().any(|entry| {
-        let path = entry.unwrap().path();
+    std::fs::read_dir(folder).expect("a folder of sources").any(|entry| {
+        let path = entry.expect("an entry of the folder").path();
         if path.is_dir() {
             return mentions(&path, usage);
         }
         path.extension().is_some_and(|e| e == "rs")
             && std::fs::read_to_string(&path)
-                .unwrap()
+                .expect("a source file")
                 .lines()
                 .any(|line| !line.trim_start().starts_with("//") && line.contains(usage))
     })

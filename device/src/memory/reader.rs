@@ -8,6 +8,7 @@ use std::cell::Cell;
 use std::fmt;
 use std::ptr::with_exposed_provenance_mut;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use vm_memory::VolatileSlice;
 
@@ -30,6 +31,8 @@ struct State {
     slot: Arc<Slot>,
     /// The generation in which the caches below are right; while pinned, the pin's own.
     generation: u64,
+    /// The table's count of truncations, within short reach: it is looked at once per descriptor.
+    truncations: Arc<AtomicU64>,
     /// Truncations known at the time of the pin.
     poison_events: u64,
     lanes: [Cell<Range>; Lane::COUNT],
@@ -40,7 +43,16 @@ impl Reader {
     pub(super) fn new(table: Arc<DmaTable>) -> Self {
         let slot = table.epoch.register();
         let lanes = [const { Cell::new(Range::NONE) }; Lane::COUNT];
-        Self(Box::new(State { table, slot, generation: 0, poison_events: 0, lanes, tlb: Tlb::new() }))
+        let truncations = table.truncations();
+        Self(Box::new(State {
+            table,
+            slot,
+            generation: 0,
+            truncations,
+            poison_events: 0,
+            lanes,
+            tlb: Tlb::new(),
+        }))
     }
 
     /// Starts a chunk of work. Lock-free; costs a fence.
@@ -48,7 +60,7 @@ impl Reader {
     pub fn pin(self) -> Pin {
         let mut state = self.0;
         let generation = state.table.epoch.pin(&state.slot);
-        let poison_events = state.table.poison_events();
+        let poison_events = state.truncations.load(Ordering::Acquire);
         if state.generation != generation || state.poison_events != poison_events {
             state.forget_ranges(generation, poison_events);
         }
@@ -109,7 +121,7 @@ impl GuestMemory for Pin {
 
     #[inline]
     fn poisoned(&self) -> bool {
-        self.0.table.poison_events() != self.0.poison_events
+        self.0.truncations.load(Ordering::Acquire) != self.0.poison_events
     }
 }
 

@@ -147,7 +147,7 @@ impl DmaTable {
             bytes: u64::try_from(files.bytes).unwrap_or(u64::MAX),
             files: files.used(),
             limbo: files.limbo(),
-            truncations: self.poison_events(),
+            truncations: self.poison_events.load(Ordering::Acquire),
         }
     }
 
@@ -156,10 +156,9 @@ impl DmaTable {
         self.read().find(iova, want)
     }
 
-    /// How many truncations were found.
-    #[inline]
-    pub(super) fn poison_events(&self) -> u64 {
-        self.poison_events.load(Ordering::Acquire)
+    /// The count of truncations that were found.
+    pub(super) fn truncations(&self) -> Arc<StdAtomicU64> {
+        Arc::clone(&self.poison_events)
     }
 
     /// Removes the maps in `[first, last]`, letting readers in between batches: each of them finds some of the maps

@@ -91,7 +91,12 @@ impl Shared {
         };
         let providers = open.interface.providers();
         let (id, ..) = providers.first().ok_or(AllocateError::NotStarted)?;
-        let net = open.interface.allocate_channel(*id, request, reports.clone(), &level)?;
+        let net = open.interface.allocate_channel(*id, request, reports.clone(), &level);
+        // The contract has one word for every reason of a provider's; the device itself knows a better one.
+        let net = net.map_err(|error| match crate::ioat::identify(&open.device) {
+            Err(_) => Error::DeviceGone,
+            Ok(_) => error.into(),
+        })?;
         let context = open.provider.channel_at(completion.physical());
         let context = context.ok_or(AllocateError::Provider(NetDmaStatus::UNSUCCESSFUL))?;
         open.provider.set_spread(context, options.spread);
@@ -107,6 +112,7 @@ impl Shared {
             reports,
         }))
     }
+
     /// Lets go of what finished work needed.
     pub(super) fn reap(&self) {
         let done = self.reports.done();

@@ -55,10 +55,11 @@ pub fn run(kernel: &KernelChoice, verbose: bool) -> Result<bool> {
             eprint!("{text}");
         }
     };
-    let mut parts = Vec::new();
-    parts.push(part("our driver: the whole path", || selftest(&mut ours, 0, progress)));
-    parts.push(part("our driver: third interrupt lost", || lost_interrupt(&mut ours, progress)));
-    parts.push(part("stock ioatdma: same device program", || stock_driver(&mut stocks)));
+    let parts = [
+        part("our driver: the whole path", || selftest(&mut ours, 0, progress)),
+        part("our driver: third interrupt lost", || lost_interrupt(&mut ours, progress)),
+        part("stock ioatdma: same device program", || stock_driver(&mut stocks)),
+    ];
     step("power the guests off");
     ours.vm.power_off()?;
     stocks.vm.power_off()?;
