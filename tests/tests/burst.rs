@@ -32,6 +32,8 @@ const SIZE: u64 = 3 * MIB;
 const BURST: u16 = u16::MAX;
 /// The most that an answer may take while a copy runs.
 const ANSWER: Duration = Duration::from_millis(50);
+/// Rounds of reads between two looks at how long the threads waited for a processor.
+const ROUNDS: usize = 8;
 /// The most that RESET and UNMAP may take: they wait for 64 KiB of one copy.
 const QUIET: Duration = Duration::from_secs(1);
 
@@ -100,45 +102,43 @@ fn reads_of_another_channel_are_answered_during_a_64_gib_burst() {
     session.start();
 
     let begin = Instant::now();
-    let (mut reads, mut worst, mut resident) = (0_u64, Duration::ZERO, 0);
-    // What the machine's other load adds: told with a slow answer, not taken from it.
-    let (mut waited, mut worst_wait) = (program.waited_for_processor(), Duration::ZERO);
+    let (mut reads, mut worst, mut worst_own, mut resident) = (0_u64, Duration::ZERO, Duration::ZERO, 0);
+    // A shared machine may take the processor from either side for longer than the limit, and no device can help
+    // that: what both threads waited for a processor is measured per round of a few reads, and is not the answer's.
+    let mut waited = program.waited_for_processor();
     let others = [ChannelRegister::ChanSts, ChannelRegister::ChanErr, ChannelRegister::DmaCount];
-    loop {
-        for register in others {
-            let asked = Instant::now();
-            let value = session.get(1, register);
-            worst = worst.max(asked.elapsed());
-            reads += 1;
-            if register != ChannelRegister::ChanSts {
-                assert_eq!(value, 0, "channel 1 was never used");
+    let mut state = ChannelState::Active;
+    while state == ChannelState::Active {
+        let mut slowest = Duration::ZERO;
+        for _ in 0..ROUNDS {
+            for register in others {
+                let asked = Instant::now();
+                let value = session.get(1, register);
+                slowest = slowest.max(asked.elapsed());
+                reads += 1;
+                if register != ChannelRegister::ChanSts {
+                    assert_eq!(value, 0, "channel 1 was never used");
+                }
             }
+            let asked = Instant::now();
+            state = session.state();
+            slowest = slowest.max(asked.elapsed());
         }
-        let asked = Instant::now();
-        let state = session.state();
-        worst = worst.max(asked.elapsed());
-        if state != ChannelState::Active {
-            break;
-        }
-        if reads % (3 << 8) == 0 {
-            resident = resident.max(program.resident_kib());
-            let now = program.waited_for_processor();
-            worst_wait = worst_wait.max(now - waited);
-            waited = now;
-        }
+        let now = program.waited_for_processor();
+        worst = worst.max(slowest);
+        worst_own = worst_own.max(slowest.saturating_sub(now.saturating_sub(waited)));
+        waited = now;
+        resident = resident.max(program.resident_kib());
         assert!(begin.elapsed() < 30 * PATIENCE, "the burst does not end");
     }
     let (took, grown) = (begin.elapsed(), resident.saturating_sub(before));
     println!(
-        "{BURST} x 1 MiB in {took:.2?}; {reads} reads meanwhile, the slowest {worst:.2?}; {grown} KiB more; waits for a processor: up to {worst_wait:.2?} per 256 rounds"
+        "{BURST} x 1 MiB in {took:.2?}; {reads} reads meanwhile, the slowest {worst:.2?}, {worst_own:.2?} without waiting for a processor; {grown} KiB more"
     );
 
     assert_eq!(session.state(), ChannelState::Idle);
     assert_eq!(session.get(0, ChannelRegister::ChanErr), 0);
-    assert!(
-        worst < ANSWER,
-        "a read took {worst:?} (256 rounds of reads waited up to {worst_wait:?} for a processor)"
-    );
+    assert!(worst_own < ANSWER, "a read took {worst:?}, {worst_own:?} of it the device's");
     assert!(reads > 1000, "only {reads} reads fell into the burst");
     assert!(grown <= 8 << 10, "{grown} KiB more are resident during the burst");
     let mut copied = vec![0; pattern().len()];
