@@ -33,8 +33,8 @@ pub(crate) fn stable_kernel() -> Vec<Trial> {
             ioatdma::on_the_last_device,
         ),
         guest.check("the_function_goes_from_ioatdma_back_to_vfio", ioatdma::hand_back),
-        guest.check("a_killed_device_is_a_typed_error_and_the_guest_lives", kills::device_mid_copy),
-        guest.power_off(),
+        guest.check("a_killed_device_is_gone_and_the_driver_or_the_harness_says_so", kills::device_mid_copy),
+        guest.end_by_force(),
     ]
 }
 

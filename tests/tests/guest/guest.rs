@@ -41,14 +41,26 @@ impl Shared {
         })
     }
 
-    /// The last check: the guest ends in order and leaves nothing behind.
+    /// The last check: the guest powers off and leaves nothing behind.
     pub(crate) fn power_off(&self) -> Trial {
+        self.end("powers_off_and_leaves_nothing_behind", |vm| Ok(vm.power_off()?))
+    }
+
+    /// The last check of a guest that cannot power off: it is ended by force, and leaves nothing behind either.
+    pub(crate) fn end_by_force(&self) -> Trial {
+        self.end("is_ended_by_force_and_leaves_nothing_behind", |vm| {
+            drop(vm);
+            Ok(())
+        })
+    }
+
+    fn end(&self, name: &str, end: fn(Machine) -> Result<()>) -> Trial {
         let shared = self.clone();
-        Trial::test(format!("guest_{}::powers_off_and_leaves_nothing_behind", self.name), move || {
+        Trial::test(format!("guest_{}::{name}", self.name), move || {
             let mut state = shared.state.lock().unwrap_or_else(PoisonError::into_inner);
             match std::mem::replace(&mut *state, State::Off) {
                 State::Running(guest) => {
-                    power_off(guest.vm).map_err(|error| Failed::from(format!("{error:#}")))
+                    leave(guest.vm, end).map_err(|error| Failed::from(format!("{error:#}")))
                 }
                 State::Failed(reason) => Err(Failed::from(reason)),
                 State::NotBooted | State::Off => Ok(()),
@@ -72,10 +84,10 @@ impl Shared {
     }
 }
 
-fn power_off(vm: Machine) -> Result<()> {
+fn leave(vm: Machine, end: fn(Machine) -> Result<()>) -> Result<()> {
     let folder = vm.folder().path().to_owned();
     let pids: Vec<u32> = vm.devices().iter().map(|device| device.pid()).collect();
-    vm.power_off()?;
+    end(vm)?;
     if folder.exists() {
         bail!("{} is left behind", folder.display());
     }
