@@ -1,50 +1,97 @@
 # Sourced by scripts/run and scripts/test: what this machine must have, and how it gets it.
 # shellcheck shell=bash
 
-# The programs that cargo and the static guest binaries need, and the Debian packages that bring them.
-needed_packages() {
-    command -v cc >/dev/null 2>&1 || echo gcc
-    # libc.a, for the guest's static programs.
-    compgen -G '/usr/lib/*/libc.a' >/dev/null || echo libc6-dev
-    # The private package root of `netdma-vm setup` verifies what it fetches.
-    [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || echo debian-archive-keyring
+# A cargo that is new enough: on PATH, or rustup's, which Debian 12's own old one may hide.
+have_cargo() {
+    is_new_enough "$(cargo --version 2>/dev/null)" && return
+    local rustups=${HOME:-}/.cargo/bin
+    is_new_enough "$("$rustups/cargo" --version 2>/dev/null)" && PATH=$rustups:$PATH
 }
+
+is_new_enough() { # 'cargo 1.85.1 (...)'
+    local major minor
+    IFS='. ' read -r _ major minor _ <<<"$1"
+    [[ $major =~ ^[0-9]+$ && $minor =~ ^[0-9]+$ ]] && ((major > 1 || minor >= 85))
+}
+
+# Whether this Debian's own cargo is new enough.
+debian_has_cargo() (
+    . /etc/os-release 2>/dev/null && [ "${ID:-}" = debian ] && [ "${VERSION_ID:-13}" -ge 13 ]
+)
+
+# What the job, `run` or `test`, needs before anything is built: by the names of the Debian packages that bring it.
+needed_packages() { # JOB
+    have_cargo || echo cargo
+    command -v cc >/dev/null || echo gcc
+    # libc.a, for the guest's static programs.
+    [[ $(cc -print-file-name=libc.a 2>/dev/null) == /* ]] || echo libc6-dev
+    # cargo fetches over https.
+    [ -n "${SSL_CERT_FILE:-}${SSL_CERT_DIR:-}${CARGO_HTTP_CAINFO:-}" ] || compgen -G '/etc/ssl/cert*/*' >/dev/null || echo ca-certificates
+    [ "$1" = test ] || return 0
+    cargo fmt --version >/dev/null 2>&1 || echo rustfmt
+    cargo clippy --version >/dev/null 2>&1 || echo rust-clippy
+}
+
+# Says what is missing and installs it; with no-install it only says so, and fails.
+get_needs() { # JOB yes|no-install
+    if [ "$(uname -m)" != x86_64 ]; then
+        echo "error: this machine is $(uname -m); the guests and their programs are for x86_64" >&2
+        return 1
+    fi
+    have_cargo # puts it on PATH
+    local missing
+    read -ra missing <<<"$(needed_packages "$1" | tr '\n' ' ')"
+    if [ ${#missing[@]} -eq 0 ]; then
+        echo "system packages: nothing to install"
+    elif [ "$2" = no-install ]; then
+        say_missing "--no-install: nothing was installed" "${missing[@]}"
+    else
+        install_packages "${missing[@]}"
+    fi
+}
+
+say_missing() { # WHY PACKAGE...
+    local why=$1
+    shift
+    echo "error: missing here, by Debian's names: $* ($why)"
+    [[ " $*" != *" cargo"* ]] || echo "       cargo must be 1.85 or newer: Debian 13's is; elsewhere rustup brings it, with rustfmt and clippy"
+    [[ " $*" != *" libc6-dev"* ]] || echo "       libc6-dev stands for a C library with libc.a"
+    command -v apt-get >/dev/null || echo "       no apt-get here: a QEMU >= 10.1 with vfio-user-pci must be on PATH as well"
+    return 1
+} >&2
+
+install_packages() { # PACKAGE...
+    if [[ " $*" == *" cargo"* ]] && ! debian_has_cargo; then
+        say_missing "nothing was installed: this is no Debian 13, so cargo is for you to choose" "$@"
+        return
+    fi
+    # A cargo of rustup's takes no parts from Debian.
+    if [[ " $*" == *" rust"* ]] && command -v rustup >/dev/null; then
+        echo "rustup: installing the components rustfmt and clippy"
+        rustup component add rustfmt clippy || return
+        local others=() package
+        for package; do [[ $package == rust* ]] || others+=("$package"); done
+        [ ${#others[@]} -gt 0 ] || return 0
+        set -- "${others[@]}"
+    fi
+    command -v apt-get >/dev/null || { say_missing "nothing was installed: no apt-get here" "$@"; return; }
+    echo "system packages: installing $*"
+    if ! { package_lists && as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qqy --no-install-recommends "$@" >/dev/null; }; then
+        echo "error: not installed: run as root: apt-get update && apt-get install $*" >&2
+        return 1
+    fi
+}
+
+package_lists() { as_root apt-get update -qq; }
 
 as_root() {
-    if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi
-}
-
-have_cargo() {
-    command -v cargo >/dev/null 2>&1 && return 0
-    [ -x "$HOME/.cargo/bin/cargo" ] && PATH="$HOME/.cargo/bin:$PATH" && return 0
-    echo "error: no cargo: install Rust 1.85 or newer (Debian 13: apt-get install cargo; Debian 12: rustup)" >&2
-    return 1
-}
-
-# Installs what is missing, after saying so; with $1 = no-install it only says so, and fails.
-get_needs() {
-    have_cargo || return 1
-    local missing
-    missing=$(needed_packages | sort -u | tr '\n' ' ')
-    if [ -z "$missing" ]; then
-        echo "system packages: nothing to install"
-    elif [ "${1:-}" = no-install ]; then
-        echo "error: missing here: $missing(--no-install: nothing was installed; install them and run again)" >&2
-        return 1
-    elif ! command -v apt-get >/dev/null 2>&1; then
-        echo "error: this is no Debian; install a C compiler with a static libc (Debian calls them: $missing), and QEMU >= 10.1 with vfio-user-pci" >&2
-        return 1
+    if [ "$(id -u)" -eq 0 ]; then
+        "$@"
+    elif command -v sudo >/dev/null; then
+        sudo "$@"
     else
-        echo "system packages: installing $missing"
-        as_root apt-get update -q >/dev/null && as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qy $missing >/dev/null || {
-            echo "error: apt-get could not install $missing" >&2
-            return 1
-        }
-    fi
-    # `netdma-vm setup` asks apt where its mirror is; a new machine has no package lists yet.
-    if [ "${1:-}" != no-install ] && command -v apt-get >/dev/null 2>&1 &&
-        [ -z "$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 2>/dev/null)" ]; then
-        as_root apt-get update -q >/dev/null
+        echo "error: not root, and no sudo here, for: $*" >&2
+        return 1
     fi
 }
 
@@ -57,4 +104,22 @@ build_all() {
     cargo build --locked -q -p vfio-user-ioat -p netdma -p netdma-vm -p netdma-lab --bins &&
         RUSTFLAGS="${RUSTFLAGS:-} -C target-feature=+crt-static" \
             cargo build --locked -q --target "$GUEST_TARGET" -p netdma -p netdma-vm --bin netdma --bin netdma-vm-init
+}
+
+# QEMU and guest kernels into the cache. Only what is missing there needs apt's keys, and its lists for the mirror's name; a new
+# machine has no lists yet.
+get_guests() { # yes|no-install SETUP-OPTION...
+    local vm install=$1
+    vm="$(target_dir)/debug/netdma-vm"
+    shift
+    if [ "$install" = no-install ]; then
+        "$vm" setup "$@" --no-install
+        return
+    fi
+    if command -v apt-get >/dev/null && ! "$vm" setup "$@" --no-install >/dev/null 2>&1; then
+        # shellcheck disable=SC2016 # apt's own variable
+        [ -n "$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 2>/dev/null)" ] || package_lists || return 1
+        [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || install_packages debian-archive-keyring || return 1
+    fi
+    "$vm" setup "$@"
 }
