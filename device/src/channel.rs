@@ -16,6 +16,16 @@ use crate::translate::Operation;
 /// A chain of descriptors, between two steps.
 #[derive(Debug)]
 pub(crate) struct Chain {
+    pub(crate) place: Place,
+    /// The start latency is still to pass.
+    pub(crate) starting: bool,
+    /// A descriptor that is carried out in part.
+    pub(crate) owed: Option<Owed>,
+}
+
+/// How far a chain is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Place {
     /// The descriptor to fetch next.
     pub(crate) next: u64,
     /// CHAINADDR names it.
@@ -24,10 +34,6 @@ pub(crate) struct Chain {
     pub(crate) done: u16,
     /// Number of the next descriptor since the device was reset.
     pub(crate) sequence: u64,
-    /// The start latency is still to pass.
-    pub(crate) starting: bool,
-    /// A descriptor that is carried out in part.
-    pub(crate) owed: Option<Owed>,
 }
 
 /// A descriptor whose rest is owed.
@@ -40,9 +46,17 @@ pub(crate) struct Owed {
 
 impl Chain {
     fn new(address: u64, sequence: u64) -> Self {
-        Self { next: address, first: true, done: 0, sequence, starting: false, owed: None }
+        let place = Place { next: address, first: true, done: 0, sequence };
+        Self { place, starting: false, owed: None }
     }
 
+    /// Nothing is half done.
+    fn at_boundary(&self) -> bool {
+        self.owed.is_none()
+    }
+}
+
+impl Place {
     /// What the next fetch needs to know.
     #[inline(always)]
     pub(crate) fn position(&self) -> Position {
@@ -56,11 +70,6 @@ impl Chain {
         self.first = false;
         self.done = self.done.wrapping_add(1);
         self.sequence += 1;
-    }
-
-    /// Nothing is half done.
-    fn at_boundary(&self) -> bool {
-        self.owed.is_none()
     }
 }
 
@@ -193,11 +202,11 @@ impl<F> Channel<F> {
     pub(crate) fn ring(&mut self, rung: Rung) -> Reaction {
         self.signals.set_count(rung.count());
         self.change(|state| match state {
-            State::Armed(chain) if chain.done != rung.count() => {
+            State::Armed(chain) if chain.place.done != rung.count() => {
                 (State::Active(Chain { starting: true, ..chain }), Reaction::Wake)
             }
-            State::Idle(chain) if chain.done != rung.count() => (State::Active(chain), Reaction::Wake),
-            State::Active(chain) if chain.done == rung.count() && chain.at_boundary() => {
+            State::Idle(chain) if chain.place.done != rung.count() => (State::Active(chain), Reaction::Wake),
+            State::Active(chain) if chain.place.done == rung.count() && chain.at_boundary() => {
                 (State::Idle(chain), Reaction::Done)
             }
             State::Active(_) | State::Running => (state, Reaction::Wake),
@@ -230,7 +239,7 @@ impl<F> Channel<F> {
         }
         let count = self.signals.look().count();
         self.change(|state| match state {
-            State::Suspended(chain) if chain.done == count && chain.at_boundary() => {
+            State::Suspended(chain) if chain.place.done == count && chain.at_boundary() => {
                 (State::Idle(chain), Reaction::Done)
             }
             State::Suspended(chain) => (State::Active(chain), Reaction::Wake),
@@ -341,7 +350,7 @@ impl<F> Channel<F> {
     /// Takes the chain back from a run of this generation that met no error.
     pub(crate) fn give_back(&mut self, chain: Chain, bus_master: bool) {
         let boundary = chain.at_boundary();
-        let drained = boundary && chain.done == self.signals.look().count();
+        let drained = boundary && chain.place.done == self.signals.look().count();
         match self.after {
             After::Halt(chanerr) if boundary => self.halt(chanerr),
             After::Suspend if boundary || !bus_master => {

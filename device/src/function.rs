@@ -197,7 +197,7 @@ impl<F: Faults, T: Trace> Function<F, T> {
         if channel.generation == terms.generation {
             channel.completed = completed;
             channel.current = current;
-            channel.sequence = chain.sequence;
+            channel.sequence = chain.place.sequence;
             self.publish(&mut channel, chain, ending);
         }
         Finished { memory, more: channel.has_work() && self.unaffiliated.bus_master() }

@@ -31,6 +31,12 @@ pub(crate) struct Path<'a, M, F, T> {
 }
 
 impl<M: GuestMemory, F: Faults, T: Trace> Path<'_, M, F, T> {
+    /// The same for a rare way, which is a call: what is lent to one has to be in memory, and this need not be.
+    #[inline(always)]
+    pub(crate) fn again(&mut self) -> Path<'_, M, F, T> {
+        Path { terms: self.terms, memory: self.memory, faults: self.faults, trace: self.trace }
+    }
+
     /// Asks for the verdict on one operation.
     #[inline(always)]
     pub(crate) fn ask(&mut self, point: Point, sequence: u64, address: u64, len: u64) -> Verdict {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use ioat_spec::ChanErr;
 use ioat_stage::{Faults, Trace};
 
-use crate::channel::{Chain, Owed};
+use crate::channel::{Chain, Owed, Place};
 use crate::complete::{self, Notice, Permit, Retired};
 use crate::copy::{self, Copied, Unfinished};
 use crate::fetch;
@@ -17,11 +17,9 @@ use crate::path::{Path, Terms};
 use crate::signals::{Signal, Signals};
 use crate::translate::{self, Operation, PIECE_BYTES, Refused};
 
-/// The most descriptors of one step: CHANSTS shows progress at least that often.
-const CHUNK_DESCRIPTORS: u32 = 256;
-/// A step ends after the descriptor that reaches this many bytes.
-const CHUNK_BYTES: u64 = 1 << 20;
-/// What a small descriptor counts between two questions whether an unmap waits.
+/// A step ends after the descriptor that reaches this many bytes: CHANSTS shows progress at least that often.
+const STEP_BYTES: u64 = 1 << 20;
+/// What a small descriptor counts: so a step has at most 256.
 const PAGE_BYTES: u64 = 4096;
 
 /// One step of a channel, between begin and finish. It must be given back to
@@ -58,16 +56,28 @@ enum Flow {
     End,
 }
 
-/// How far a step is. Results are written here, not passed up, so that the common case keeps them in registers.
+/// A step on its way.
 struct Progress<'a> {
-    chain: &'a mut Chain,
-    completed: &'a mut u64,
+    tally: Tally,
+    owed: &'a mut Option<Owed>,
+    starting: &'a mut bool,
     ending: &'a mut Ending,
     signals: &'a Signals,
-    descriptors: u32,
-    bytes: u64,
-    /// Bytes since the last question whether an unmap waits; a descriptor counts as a page at least.
-    unasked: u64,
+}
+
+/// How far a step is: what every descriptor changes. Rare ways get a copy and give it back ([`Progress::aside`]), so that
+/// the loop's own stays in registers.
+#[derive(Clone, Copy)]
+struct Tally {
+    place: Place,
+    /// As in [`Run`].
+    completed: u64,
+    /// As in [`Run`].
+    current: u64,
+    /// Bytes moved; a descriptor counts as a page at least.
+    spent: u64,
+    /// At how many of them to ask whether the step ends.
+    ask_at: u64,
     /// The last descriptor up to which memory is known to have been sound.
     sound: u64,
 }
@@ -80,35 +90,51 @@ impl<M: GuestMemory, F: Faults, T: Trace> Run<M, F, T> {
     }
 
     /// Executes what the step has to do. Takes no lock; looks at the orders to stop between descriptors, and every 64 KiB.
+    // Not inlined: the loop needs every register there is.
+    #[inline(never)]
     pub fn run(&mut self) {
         let Self { terms, memory, faults, trace, signals, chain, completed, current, ending } = self;
         let mut path = Path { terms, memory, faults, trace: &**trace };
-        let sound = *completed;
-        let (descriptors, bytes, unasked) = (0, 0, PIECE_BYTES);
-        let mut progress = Progress { chain, completed, ending, signals, descriptors, bytes, unasked, sound };
-        progress.execute_all(current, &mut path);
+        let Chain { place, starting, owed } = chain;
+        let (sound, ask_at) = (*completed, 0);
+        let tally =
+            Tally { place: *place, completed: *completed, current: *current, spent: 0, ask_at, sound };
+        let mut progress = Progress { tally, owed, starting, ending, signals };
+        progress.execute_all(&mut path);
         progress.verify(&mut path);
+        (*place, *completed, *current) =
+            (progress.tally.place, progress.tally.completed, progress.tally.current);
     }
 }
 
 impl Progress<'_> {
     /// Descriptors, until the step ends.
     #[inline(always)]
-    fn execute_all<M: GuestMemory, F: Faults, T: Trace>(
-        &mut self,
-        current: &mut u64,
-        path: &mut Path<'_, M, F, T>,
-    ) {
+    fn execute_all<M: GuestMemory, F: Faults, T: Trace>(&mut self, path: &mut Path<'_, M, F, T>) {
         // Only the first one can be owed: a descriptor that becomes so ends the run.
-        if self.chain.owed.is_some() && (self.stops_inside() || carry_on(self, path) == Flow::End) {
+        if self.owed.is_some() && (self.stops_inside() || self.aside(path, carry_on) == Flow::End) {
             return;
         }
         while !self.stops(path.memory) {
-            *current = self.chain.next;
+            self.tally.current = self.tally.place.next;
             if execute(self, path) == Flow::End {
                 return;
             }
         }
+    }
+
+    /// Goes a rare way.
+    #[inline(always)]
+    fn aside<M: GuestMemory, F: Faults, T: Trace>(
+        &mut self,
+        path: &mut Path<'_, M, F, T>,
+        way: impl FnOnce(&mut Progress<'_>, &mut Path<'_, M, F, T>) -> Flow,
+    ) -> Flow {
+        let Self { tally, owed, starting, ending, signals } = self;
+        let mut copy = Progress { tally: *tally, owed, starting, ending, signals };
+        let flow = way(&mut copy, &mut path.again());
+        *tally = copy.tally;
+        flow
     }
 
     /// A file behind some map may have shrunk under the device since the last word: then what was copied since is
@@ -116,26 +142,29 @@ impl Progress<'_> {
     #[inline(always)]
     fn verify<M: GuestMemory, F: Faults, T: Trace>(&mut self, path: &mut Path<'_, M, F, T>) {
         let chanerr = ChanErr::DMA_INTEGRITY.without(path.terms.chan_err_msk);
-        let unproven = *self.completed != self.sound || self.chain.owed.is_some();
+        let unproven = self.tally.completed != self.tally.sound || self.owed.is_some();
         let stopped = matches!(self.ending, Ending::Stopped(_));
         if stopped && unproven && path.memory.poisoned() && !chanerr.is_empty() {
-            *self.completed = self.sound;
+            self.tally.completed = self.tally.sound;
             self.halted(chanerr, path);
         }
     }
 
-    /// The run ends here, between descriptors: nothing is left, or an order says so, or an unmap waits.
+    /// The run ends here, between descriptors: nothing is left, or an order says so, or it has lasted long enough.
     #[inline(always)]
     fn stops<M: GuestMemory>(&mut self, memory: &M) -> bool {
         let signal = self.signals.look();
-        if signal.stops() || signal.count() == self.chain.done {
+        if signal.stops() || signal.count() == self.tally.place.done {
             return true;
         }
-        if self.unasked < PIECE_BYTES {
-            return false;
-        }
-        self.unasked = 0;
-        memory.yield_requested()
+        self.tally.spent >= self.tally.ask_at && self.lasted(memory)
+    }
+
+    /// The step is long enough, or an unmap waits.
+    #[inline(always)]
+    fn lasted<M: GuestMemory>(&mut self, memory: &M) -> bool {
+        self.tally.ask_at = (self.tally.spent + PIECE_BYTES).min(STEP_BYTES);
+        self.tally.spent >= STEP_BYTES || memory.yield_requested()
     }
 
     /// The run ends here, inside a descriptor. SUSPEND waits for its end, and DMACOUNT counts it as not done.
@@ -146,29 +175,24 @@ impl Progress<'_> {
     /// A descriptor is done.
     #[inline(always)]
     fn retired(&mut self, retired: Retired) -> Flow {
-        self.chain.advance(retired.next);
-        *self.completed = retired.completed;
-        self.descriptors += 1;
-        self.bytes += retired.len;
-        self.unasked += retired.len.max(PAGE_BYTES);
+        self.tally.place.advance(retired.next);
+        self.tally.completed = retired.completed;
+        self.tally.spent += retired.len.max(PAGE_BYTES);
         if retired.notice == Notice::Descriptor {
             *self.ending = Ending::Stopped(Some(retired));
-            return Flow::End;
-        }
-        if self.descriptors >= CHUNK_DESCRIPTORS || self.bytes >= CHUNK_BYTES {
             return Flow::End;
         }
         Flow::Next
     }
 
     /// The channel halts.
-    #[cold]
+    #[inline(always)]
     fn halted<M: GuestMemory, F: Faults, T: Trace>(
         &mut self,
         chanerr: ChanErr,
         path: &mut Path<'_, M, F, T>,
     ) -> Flow {
-        let halted = complete::halt(*self.completed, self.chain.sequence, path);
+        let halted = complete::halt(self.tally.completed, self.tally.place.sequence, &mut path.again());
         *self.ending = Ending::Halted(chanerr, halted);
         Flow::End
     }
@@ -181,10 +205,10 @@ impl Progress<'_> {
         permit: Permit,
         path: &mut Path<'_, M, F, T>,
     ) -> Flow {
-        match complete::retire(copied, permit, self.chain.done, self.signals, path) {
+        match complete::retire(copied, permit, self.tally.place.done, self.signals, path) {
             Ok(retired) => {
                 if permit != Permit::Silent {
-                    self.sound = retired.completed;
+                    self.tally.sound = retired.completed;
                 }
                 self.retired(retired)
             }
@@ -216,22 +240,24 @@ fn execute<M: GuestMemory, F: Faults, T: Trace>(
     progress: &mut Progress<'_>,
     path: &mut Path<'_, M, F, T>,
 ) -> Flow {
-    let fetched = match fetch::next(progress.chain.position(), path) {
+    let fetched = match fetch::next(progress.tally.place.position(), path) {
         Ok(fetched) => fetched,
         // There is nothing to go on with, so the channel halts even if the bit is masked: then without latching it.
         Err(chanerr) => return progress.halted(chanerr.without(path.terms.chan_err_msk), path),
     };
     let planned = match translate::plan(fetched, path) {
         Ok(planned) => planned,
-        Err(refused) => return progress.refused(refused, None, path),
+        Err(refused) => return progress.aside(path, |progress, path| progress.refused(refused, None, path)),
     };
     let permit = complete::reserve(&planned.operation.slot, path);
     if permit == Permit::Early {
-        return complete_early(planned.operation, progress, path);
+        return progress.aside(path, |progress, path| complete_early(planned.operation, progress, path));
     }
     match copy::run(planned, path) {
         Ok(copied) => progress.retire(copied, permit, path),
-        Err(unfinished) => finish_later(unfinished, permit, progress, path),
+        Err(unfinished) => {
+            progress.aside(path, |progress, path| finish_later(unfinished, permit, progress, path))
+        }
     }
 }
 
@@ -241,7 +267,7 @@ fn carry_on<M: GuestMemory, F: Faults, T: Trace>(
     progress: &mut Progress<'_>,
     path: &mut Path<'_, M, F, T>,
 ) -> Flow {
-    let Some(Owed { operation, permit }) = progress.chain.owed.take() else { return Flow::End };
+    let Some(Owed { operation, permit }) = progress.owed.take() else { return Flow::End };
     let copied = match translate::resume(operation, path) {
         Ok(planned) => copy::run(planned, path),
         Err(refused) => Err(Unfinished::Refused(refused)),
@@ -267,7 +293,7 @@ fn finish_later<M: GuestMemory, F: Faults, T: Trace>(
     match outcome {
         Ok(copied) => settle(copied, permit, progress, path),
         Err(Unfinished::Remains(operation)) => {
-            progress.chain.owed = Some(Owed { operation, permit });
+            *progress.owed = Some(Owed { operation, permit });
             Flow::End
         }
         Err(Unfinished::Refused(refused)) => progress.refused(refused, Some(permit), path),
@@ -286,7 +312,7 @@ fn settle<M: GuestMemory, F: Faults, T: Trace>(
         return progress.retire(copied, permit, path);
     }
     // The word and the interrupt came before the data.
-    match complete::retire(copied, Permit::Silent, progress.chain.done, progress.signals, path) {
+    match complete::retire(copied, Permit::Silent, progress.tally.place.done, progress.signals, path) {
         Ok(retired) => progress.retired(Retired { notice: Notice::Quiet, ..retired }),
         Err(refused) => progress.halted(refused.chanerr, path),
     }
@@ -299,13 +325,13 @@ fn complete_early<M: GuestMemory, F: Faults, T: Trace>(
     progress: &mut Progress<'_>,
     path: &mut Path<'_, M, F, T>,
 ) -> Flow {
-    let done = progress.chain.done;
+    let done = progress.tally.place.done;
     match complete::retire_early(&operation.slot, done, progress.signals, path) {
         Ok(retired) => {
-            *progress.completed = retired.completed;
+            progress.tally.completed = retired.completed;
             *progress.ending = Ending::Stopped(Some(retired));
-            progress.chain.starting = true;
-            progress.chain.owed = Some(Owed { operation, permit: Permit::Early });
+            *progress.starting = true;
+            *progress.owed = Some(Owed { operation, permit: Permit::Early });
             Flow::End
         }
         Err(refused) => progress.halted(refused.chanerr, path),

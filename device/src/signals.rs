@@ -6,8 +6,9 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// The word.
+/// The word. On a cache line of its own: a run looks at it all the time.
 #[derive(Debug, Default)]
+#[repr(align(64))]
 pub(crate) struct Signals(AtomicU32);
 
 /// One look at the word.

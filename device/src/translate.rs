@@ -3,7 +3,7 @@
 //! Host ranges are found for at most 64 KiB at a time: an unmap may come between two pieces, and the next one is then
 //! translated anew.
 
-use ioat_spec::{ChanErr, Opcode};
+use ioat_spec::{ChanErr, Control, Opcode};
 use ioat_stage::{Faults, Mark, Point, Stage, Trace, Verdict};
 
 use crate::fetch::{Fetched, Slot};
@@ -12,6 +12,14 @@ use crate::path::{Path, Terms, error};
 
 /// Bytes between two looks at the orders to stop.
 pub(crate) const PIECE_BYTES: u64 = 64 << 10;
+
+/// The control bits that are all 0 in the most frequent operation: a copy as it is.
+const NOT_PLAIN: u32 = Control::new()
+    .with_null(true)
+    .with_src_page_break(true)
+    .with_dst_page_break(true)
+    .with_opcode(0xff)
+    .into_bits();
 
 /// What the descriptor asks for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -124,16 +132,10 @@ pub(crate) fn ranges<'m, M: GuestMemory>(
 #[inline(always)]
 fn check(fetched: &Fetched, terms: &Terms) -> Result<Kind, ChanErr> {
     let descriptor = &fetched.descriptor;
-    let control = descriptor.control();
-    let kind = match Opcode::from_code(control.opcode()) {
-        Some(Opcode::Copy) if control.src_page_break() || control.dst_page_break() => {
-            return Err(ChanErr::CONTROL);
-        }
-        Some(Opcode::Copy) if control.null() => return Ok(Kind::Null),
-        Some(Opcode::Copy) => Kind::Copy,
-        Some(Opcode::Fill) if terms.fill && !control.dst_page_break() => Kind::Fill,
-        _ => return Err(ChanErr::CONTROL),
-    };
+    let kind = kind(descriptor.control(), terms)?;
+    if kind == Kind::Null {
+        return Ok(kind);
+    }
     let len = u64::from(descriptor.size);
     if len == 0 || len > terms.transfer_max_bytes {
         return Err(ChanErr::LENGTH);
@@ -146,4 +148,17 @@ fn check(fetched: &Fetched, terms: &Terms) -> Result<Kind, ChanErr> {
         return Err(ChanErr::DESTINATION_ADDRESS);
     }
     Ok(kind)
+}
+
+#[inline(always)]
+fn kind(control: Control, terms: &Terms) -> Result<Kind, ChanErr> {
+    if control.into_bits() & NOT_PLAIN == 0 {
+        return Ok(Kind::Copy);
+    }
+    match Opcode::from_code(control.opcode()) {
+        Some(Opcode::Copy) if control.src_page_break() || control.dst_page_break() => Err(ChanErr::CONTROL),
+        Some(Opcode::Copy) => Ok(Kind::Null),
+        Some(Opcode::Fill) if terms.fill && !control.dst_page_break() => Ok(Kind::Fill),
+        _ => Err(ChanErr::CONTROL),
+    }
 }

@@ -35,14 +35,26 @@ struct State {
     truncations: Arc<AtomicU64>,
     /// Truncations known at the time of the pin.
     poison_events: u64,
-    lanes: [Cell<Range>; Lane::COUNT],
+    lanes: [[Cell<Last>; WANTS]; Lane::COUNT],
     tlb: Tlb,
+}
+
+/// Kinds of access; each has ranges of its own, which grant it.
+const WANTS: usize = 2;
+
+/// The last range of a lane, in the form that is tested fastest.
+#[derive(Clone, Copy)]
+struct Last {
+    first: u64,
+    /// Its length; 0 if there is none.
+    len: u64,
+    host: u64,
 }
 
 impl Reader {
     pub(super) fn new(table: Arc<DmaTable>) -> Self {
         let slot = table.epoch.register();
-        let lanes = [const { Cell::new(Range::NONE) }; Lane::COUNT];
+        let lanes = [const { [const { Cell::new(Last::NONE) }; WANTS] }; Lane::COUNT];
         let truncations = table.truncations();
         Self(Box::new(State {
             table,
@@ -76,15 +88,18 @@ impl Pin {
         Reader(self.0)
     }
 
-    /// A miss in the lane's last range.
+    /// Not the whole is in the lane's last range.
     #[inline(never)]
     fn look_aside(&self, lane: Lane, iova: u64, len: u64, want: Want) -> Result<(u64, u64), Denied> {
         let state = &*self.0;
+        if let Some((host, inside)) = state.last(lane, want).get().find_begin(iova) {
+            return Ok((host, len.min(inside)));
+        }
         let range = match state.tlb.look_up(iova, len, want) {
             Some(range) => range,
             None => self.look_up(iova, want)?,
         };
-        state.lanes[lane as usize].set(range);
+        state.last(lane, want).set(Last::of(&range));
         // Both sources return a range that holds `iova` and grants `want`.
         range.find(iova, len, want).ok_or(Denied::Unmapped { iova })
     }
@@ -98,12 +113,34 @@ impl Pin {
     }
 }
 
+impl Last {
+    const NONE: Self = Self { first: 0, len: 0, host: 0 };
+
+    /// A piece of host memory is shorter than 2^63 bytes: no overflow.
+    fn of(range: &Range) -> Self {
+        Self { first: range.first, len: range.span + 1, host: range.host }
+    }
+
+    /// Host address of `iova` if all of `len` bytes from there on are inside.
+    #[inline(always)]
+    fn find_whole(&self, iova: u64, len: u64) -> Option<u64> {
+        let offset = iova.wrapping_sub(self.first);
+        (offset < self.len && len <= self.len - offset).then(|| self.host + offset)
+    }
+
+    /// Host address of `iova` and how many bytes from there on are inside, if it is.
+    fn find_begin(&self, iova: u64) -> Option<(u64, u64)> {
+        let offset = iova.wrapping_sub(self.first);
+        (offset < self.len).then(|| (self.host + offset, self.len - offset))
+    }
+}
+
 impl GuestMemory for Pin {
     #[inline]
     fn resolve(&self, lane: Lane, iova: u64, len: u64, want: Want) -> Result<VolatileSlice<'_>, Denied> {
-        let hit = self.0.lanes[lane as usize].get().find(iova, len, want);
+        let hit = self.0.last(lane, want).get().find_whole(iova, len);
         let (host, len) = match hit {
-            Some(found) => found,
+            Some(host) => (host, len),
             None => self.look_aside(lane, iova, len, want)?,
         };
         // The volatile and atomic accessors of vm-memory start from an address and a length.
@@ -126,11 +163,16 @@ impl GuestMemory for Pin {
 }
 
 impl State {
+    #[inline(always)]
+    fn last(&self, lane: Lane, want: Want) -> &Cell<Last> {
+        &self.lanes[lane as usize][want as usize - 1]
+    }
+
     #[cold]
     fn forget_ranges(&mut self, generation: u64, poison_events: u64) {
         self.generation = generation;
         self.poison_events = poison_events;
-        self.lanes = [const { Cell::new(Range::NONE) }; Lane::COUNT];
+        self.lanes = [const { [const { Cell::new(Last::NONE) }; WANTS] }; Lane::COUNT];
         self.tlb.flush();
     }
 }

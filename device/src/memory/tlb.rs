@@ -23,7 +23,7 @@ const ENDS_BIT: u64 = 0b100;
 const EPOCH_SHIFT: u32 = 3;
 const EPOCH_LIMIT: u64 = PAGE >> EPOCH_SHIFT;
 
-/// IOVAs `[first, first + span]` in one piece of host memory. Empty if it grants nothing.
+/// IOVAs `[first, first + span]` in one piece of host memory.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Range {
     pub(super) first: u64,
@@ -34,8 +34,6 @@ pub(super) struct Range {
 }
 
 impl Range {
-    pub(super) const NONE: Self = Self { first: 0, span: 0, host: 0, access: Access::NONE };
-
     pub(super) fn new(first: u64, last: u64, host: u64, access: Access) -> Self {
         Self { first, span: last - first, host, access }
     }
