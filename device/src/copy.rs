@@ -55,10 +55,10 @@ pub(crate) fn run<'m, M: GuestMemory, F: Faults, T: Trace>(
 
 /// Moves what remains of a descriptor, or as much of it as the orders allow.
 #[inline(never)]
-pub(crate) fn rest<'m, M: GuestMemory, F: Faults, T: Trace>(
+pub(crate) fn rest<M: GuestMemory, F: Faults, T: Trace>(
     operation: &Operation,
     signals: &Signals,
-    path: &Path<'m, M, F, T>,
+    path: &Path<'_, M, F, T>,
 ) -> Result<Copied, Unfinished> {
     let mut operation = *operation;
     while operation.at < u64::from(operation.slot.size) {

@@ -38,7 +38,8 @@ fn selftest(arguments: &[&str]) -> Ran {
 
 fn details(report: &Value) -> String {
     let steps = report["steps"].as_array().into_iter().flatten();
-    steps.map(|step| format!("{}: {}\n", step["name"], step["detail"].as_str().unwrap_or_default())).collect()
+    let line = |step: &Value| format!("{}: {}", step["name"], step["detail"].as_str().unwrap_or_default());
+    steps.map(line).collect::<Vec<_>>().join("\n")
 }
 
 #[test]

@@ -104,7 +104,7 @@ impl Server {
     }
 }
 
-fn serve(stream: &UnixStream, state: &Mutex<State>, mut twist: Twist) {
+fn serve(mut stream: &UnixStream, state: &Mutex<State>, mut twist: Twist) {
     while let Some((message, file)) = receive(stream) {
         let answer = twist(&message);
         let answer = answer.unwrap_or_else(|| state.lock().unwrap().answer(&message, file));
@@ -122,7 +122,7 @@ fn serve(stream: &UnixStream, state: &Mutex<State>, mut twist: Twist) {
         };
         if message.flags & NO_REPLY == 0 {
             // The client may have gone because of what came before.
-            let _ = (&*stream).write_all(&bytes);
+            let _ = stream.write_all(&bytes);
         }
         if last {
             return;
@@ -146,14 +146,14 @@ pub(crate) fn frame(id: u16, command: u16, size: u32, flags: u32, errno: u32, pa
     bytes
 }
 
-fn receive(stream: &UnixStream) -> Option<(Message, Option<File>)> {
+fn receive(mut stream: &UnixStream) -> Option<(Message, Option<File>)> {
     let mut header = [0; 16];
     let (count, file) = stream.recv_with_fd(&mut header).ok()?;
-    (&*stream).read_exact(&mut header[count..]).ok()?;
+    stream.read_exact(&mut header[count..]).ok()?;
     let half = |at: usize| u16::from_le_bytes([header[at], header[at + 1]]);
     let size = usize::try_from(word(&header, 4)).unwrap();
     let mut payload = vec![0; size - 16];
-    (&*stream).read_exact(&mut payload).ok()?;
+    stream.read_exact(&mut payload).ok()?;
     Some((Message { id: half(0), command: half(2), flags: word(&header, 8), payload }, file))
 }
 
