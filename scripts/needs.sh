@@ -99,27 +99,39 @@ target_dir() { echo "${CARGO_TARGET_DIR:-$PWD/target}"; }
 
 GUEST_TARGET=x86_64-unknown-linux-gnu
 
-# The programs of the host, and those of the guest: static, and so with an explicit --target.
-build_all() {
-    cargo build --locked -q -p vfio-user-ioat -p netdma -p netdma-vm -p netdma-lab --bins &&
-        RUSTFLAGS="${RUSTFLAGS:-} -C target-feature=+crt-static" \
-            cargo build --locked -q --target "$GUEST_TARGET" -p netdma -p netdma-vm --bin netdma --bin netdma-vm-init
+# Cargo's own progress is for a person; a log gets the result only.
+quiet() { [ -t 2 ] || echo -q; }
+
+build_harness() {
+    # shellcheck disable=SC2046 # an option or nothing
+    cargo build --locked $(quiet) -p netdma-vm --bin netdma-vm
 }
 
-# QEMU and guest kernels into the cache. Only what is missing there needs apt's keys, and its lists for the mirror's name; a new
-# machine has no lists yet.
-get_guests() { # yes|no-install SETUP-OPTION...
-    local vm install=$1
-    vm="$(target_dir)/debug/netdma-vm"
+# The programs of the host, and those of the guest: static, and so with an explicit --target.
+build_all() {
+    # shellcheck disable=SC2046
+    cargo build --locked $(quiet) -p vfio-user-ioat -p netdma -p netdma-vm -p netdma-lab --bins &&
+        RUSTFLAGS="${RUSTFLAGS:-} -C target-feature=+crt-static" \
+            cargo build --locked $(quiet) --target "$GUEST_TARGET" -p netdma -p netdma-vm --bin netdma --bin netdma-vm-init
+}
+
+# What fetching QEMU and guest kernels needs of the system: apt's lists, for the mirror's name (a new machine has none yet),
+# and Debian's keys. With a full cache, nothing.
+get_mirror() { # yes|no-install SETUP-OPTION...
+    local install=$1
     shift
-    if [ "$install" = no-install ]; then
-        "$vm" setup "$@" --no-install
-        return
+    if [ "$install" = no-install ] || ! command -v apt-get >/dev/null || get_guests no-install "$@" >/dev/null 2>&1; then
+        return 0
     fi
-    if command -v apt-get >/dev/null && ! "$vm" setup "$@" --no-install >/dev/null 2>&1; then
-        # shellcheck disable=SC2016 # apt's own variable
-        [ -n "$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 2>/dev/null)" ] || package_lists || return 1
-        [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || install_packages debian-archive-keyring || return 1
-    fi
-    "$vm" setup "$@"
+    # shellcheck disable=SC2016 # apt's own variable
+    [ -n "$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 2>/dev/null)" ] || package_lists || return 1
+    [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || install_packages debian-archive-keyring
+}
+
+# QEMU and guest kernels into the cache.
+get_guests() { # yes|no-install SETUP-OPTION...
+    local install=$1
+    shift
+    [ "$install" = yes ] || set -- "$@" --no-install
+    "$(target_dir)/debug/netdma-vm" setup "$@"
 }
