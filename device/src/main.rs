@@ -12,7 +12,7 @@ use anyhow::Context;
 use ioat_stage::{FaultBook, Faults, JsonLines, NoFaults, NoTrace, Pause, Side, ThreadPause, Trace};
 use vfio_user_ioat::engine::{Engine, Parts, Served, identity};
 use vfio_user_ioat::memory::DmaTable;
-use vfio_user_ioat::server::{IrqTable, Options, serve};
+use vfio_user_ioat::server::{IrqTable, Listener, Options, serve};
 use vmm_sys_util::eventfd::{EFD_CLOEXEC, EFD_NONBLOCK, EventFd};
 
 use options::Config;
@@ -37,9 +37,11 @@ fn main() -> ExitCode {
 }
 
 fn run(config: Config) -> anyhow::Result<()> {
+    // First, so that a place that cannot be served leaves no trace file behind.
+    let door = Door::open(&config)?;
     let pause: Arc<dyn Pause> = Arc::new(ThreadPause::new());
     if config.rules.is_empty() && config.trace.is_none() {
-        return serve_engine(config, pause, |_| NoFaults, NoTrace);
+        return serve_engine(config, door, pause, |_| NoFaults, NoTrace);
     }
     let book = FaultBook::new(config.rules.iter().copied());
     let trace = match &config.trace {
@@ -49,11 +51,27 @@ fn run(config: Config) -> anyhow::Result<()> {
                 .with_context(|| format!("cannot create the trace file {}", path.display()))?,
         ),
     };
-    serve_engine(config, pause, move |_| book.faults(), trace)
+    serve_engine(config, door, pause, move |_| book.faults(), trace)
+}
+
+/// Where clients come in, and what ends the program.
+struct Door {
+    listener: Listener,
+    stop: EventFd,
+}
+
+impl Door {
+    fn open(config: &Config) -> anyhow::Result<Self> {
+        let stop = EventFd::new(EFD_CLOEXEC | EFD_NONBLOCK).context("cannot create an eventfd")?;
+        // Before any other thread starts, so that all of them inherit the blocked signals.
+        termination::stop_on_signals(stop.try_clone().context("cannot clone an eventfd")?)?;
+        Ok(Self { listener: config.listen()?, stop })
+    }
 }
 
 fn serve_engine<F, T>(
     config: Config,
+    Door { listener, stop }: Door,
     pause: Arc<dyn Pause>,
     faults: impl FnMut(Option<u8>) -> F,
     trace: T,
@@ -62,10 +80,6 @@ where
     F: Faults + 'static,
     T: Trace + 'static,
 {
-    // Before any thread starts, so that all of them inherit the blocked signals.
-    let stop = EventFd::new(EFD_CLOEXEC | EFD_NONBLOCK).context("cannot create an eventfd")?;
-    termination::stop_on_signals(stop.try_clone().context("cannot clone an eventfd")?)?;
-    let listener = config.listen()?;
     let identity = identity(u32::from(config.profile.vectors()));
     let irqs = Arc::new(IrqTable::new(&identity));
     let parts = Parts {
