@@ -9,7 +9,8 @@ use ioat_stage::sync::Mutex;
 use ioat_stage::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::DescriptorAddr;
-use super::channel::{NetDmaChannel, NetDmaChannelHandle, NetDmaClient, Shared};
+use super::channel::{NetDmaChannel, NetDmaChannelHandle, Shared};
+use super::client::NetDmaClient;
 use super::completion::CompletionLocation;
 use super::cpu::{CpuNumber, CpuSet32};
 use super::provider::{

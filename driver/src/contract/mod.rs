@@ -18,13 +18,15 @@ mod provider;
 
 mod state;
 
+mod client;
+
 mod channel;
 
 mod interface;
 
 pub use address::{DescriptorAddr, DmaLocation, LocationError, PhysAddr};
-pub use channel::{Chain, ChannelCounts, ChannelError, Completed, NetDmaChannel, NetDmaClient};
-pub use channel::{NetDmaChannelHandle, Submitted};
+pub use channel::{NetDmaChannel, NetDmaChannelHandle};
+pub use client::{Chain, ChannelCounts, ChannelError, Completed, NetDmaClient, Submitted};
 pub use completion::{Completion, CompletionLocation, CompletionValue, TransferStatus};
 pub use cpu::{CpuNumber, CpuSet32};
 pub use descriptor::{ControlFlags, NetDmaDescriptor, OpType};
