@@ -7,6 +7,8 @@ mod rule;
 
 use std::fmt;
 
+use crate::stage::Stage;
+
 pub use engine::{FaultBook, Fired, RuleFaults};
 pub use rule::{Action, Rule, RuleError, Trigger};
 
@@ -50,20 +52,29 @@ impl Point {
         Self::Dpc,
     ];
 
-    /// The point's word in rules, traces and reports.
+    /// The stage that this point lies in; none for register reads, which lie beside the path.
+    #[must_use]
+    pub const fn stage(self) -> Option<Stage> {
+        match self {
+            Self::Register => None,
+            Self::Doorbell => Some(Stage::Doorbell),
+            Self::Fetch => Some(Stage::Fetch),
+            Self::Translate => Some(Stage::Translate),
+            Self::Copy => Some(Stage::Copy),
+            Self::Complete => Some(Stage::Complete),
+            Self::Msix => Some(Stage::Msix),
+            Self::Isr => Some(Stage::Isr),
+            Self::Queue => Some(Stage::Queue),
+            Self::Dpc => Some(Stage::Dpc),
+        }
+    }
+
+    /// The point's word in rules, traces and reports: its stage's.
     #[must_use]
     pub const fn name(self) -> &'static str {
-        match self {
-            Self::Register => "register",
-            Self::Doorbell => "doorbell",
-            Self::Fetch => "fetch",
-            Self::Translate => "translate",
-            Self::Copy => "copy",
-            Self::Complete => "complete",
-            Self::Msix => "msix",
-            Self::Isr => "isr",
-            Self::Queue => "queue",
-            Self::Dpc => "dpc",
+        match self.stage() {
+            Some(stage) => stage.name(),
+            None => "register",
         }
     }
 }
