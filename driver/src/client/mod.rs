@@ -1,8 +1,7 @@
 //! What a program uses: open an engine, take a channel, copy.
 //!
 //! ```no_run
-//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! # let device: netdma::hw::Device = unimplemented!();
+//! # fn example(device: netdma::hw::Device) -> Result<(), Box<dyn std::error::Error>> {
 //! use netdma::client::{ChannelOptions, Driver, Options};
 //!
 //! let driver = Driver::open(device, Options::default())?;
