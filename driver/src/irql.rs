@@ -27,6 +27,12 @@ pub fn current() -> Irql {
     CURRENT.get()
 }
 
+/// Gives the calling thread another level, and what it had: for a scheduler that runs several tasks on one thread
+/// and keeps the level of each. Nobody else should call it: the tokens of the callbacks that are under way stay.
+pub fn exchange(level: Irql) -> Irql {
+    CURRENT.replace(level)
+}
+
 /// Proof of running at PASSIVE_LEVEL.
 #[derive(Debug)]
 pub struct AtPassive(PhantomData<*const ()>);

@@ -14,3 +14,5 @@ pub mod contract;
 pub mod ioat;
 
 pub mod client;
+
+pub mod conformance;

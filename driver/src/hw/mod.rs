@@ -186,6 +186,29 @@ pub trait InterruptSource: Send + Sync {
 
     /// Asks that `vector` be delivered on `processor`.
     fn route(&self, vector: u32, processor: u32) -> Routed;
+
+    /// Whether the device offers a line interrupt (INTx).
+    fn has_line(&self) -> bool {
+        false
+    }
+
+    /// Enables the line instead of message vectors: afterwards it fires as vector 0. Each time that it fires, it
+    /// is masked until [`Self::unmask_line`].
+    ///
+    /// # Errors
+    /// [`HwError::Interrupt`] where there is no line; [`HwError::Gone`].
+    fn enable_line(&self) -> Result<(), HwError> {
+        let source = std::io::Error::from_raw_os_error(libc::ENODEV);
+        Err(HwError::Interrupt { vector: 0, what: "enabling the line of a device without one", source })
+    }
+
+    /// Lets the line fire again; at once, if the device still asserts it. Callable at any level.
+    ///
+    /// # Errors
+    /// [`HwError::Interrupt`] or [`HwError::Gone`].
+    fn unmask_line(&self) -> Result<(), HwError> {
+        Ok(())
+    }
 }
 
 /// An open device: the three traits, and its name.

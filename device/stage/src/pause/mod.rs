@@ -75,6 +75,10 @@ pub trait Pause: Send + Sync {
     /// One turn of a short spin.
     fn relax(&self);
 
+    /// A place where another task may come in between. Threads do nothing here, for others come in anywhere; a
+    /// simulator lets its seed choose who goes on. Never call it while a lock is held that others spin or block for.
+    fn point(&self) {}
+
     /// Waits until `bell` has rung since the caller read `seen` from [`Bell::seen`], or until `deadline_ns`.
     ///
     /// The order that loses no ring: read `seen`, look for work, and wait with `seen` only if there was none.
