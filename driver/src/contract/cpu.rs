@@ -80,3 +80,13 @@ impl fmt::Debug for CpuSet32 {
         write!(f, "CpuSet32({:#b})", self.0)
     }
 }
+
+/// Processors of one group: 64 bits, bit `n` for processor `n` of the group.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[doc(alias = "GROUP_AFFINITY")]
+pub struct GroupAffinity {
+    /// The processors.
+    pub mask: u64,
+    /// The group.
+    pub group: u16,
+}

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use crate::contract::CpuSet32;
+use crate::contract::{CpuSet32, GroupAffinity};
 use crate::irql::{AtDirql, AtDispatch};
 
 /// Which message of an interrupt: an index into its message table, checked when it is made (QD-6).
@@ -69,16 +69,6 @@ impl Queued {
     pub const fn refused(self) -> CpuSet32 {
         self.requested.without(self.scheduled)
     }
-}
-
-/// Processors of one group: 64 bits, bit `n` for processor `n` of the group.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[doc(alias = "GROUP_AFFINITY")]
-pub struct GroupAffinity {
-    /// The processors.
-    pub mask: u64,
-    /// The group.
-    pub group: u16,
 }
 
 /// What `NdisMQueueDpcEx` did; as [`Queued`], inside the group that was asked for.

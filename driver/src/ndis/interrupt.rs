@@ -7,14 +7,12 @@ use ioat_stage::pause::Join;
 use ioat_stage::sync::Mutex;
 use ioat_stage::{Event, Mark, Placement, Stage, Task};
 
-use super::handlers::{
-    DpcContext, GroupAffinity, InterruptCharacteristics, InterruptType, MessageId, Queued, QueuedEx,
-};
+use super::handlers::{DpcContext, InterruptCharacteristics, InterruptType, MessageId, Queued, QueuedEx};
 use super::isr;
 use super::processor::{Engine, Processors};
 use super::queue::DpcObjects;
 use super::synchronize::InterruptLocks;
-use crate::contract::{CpuNumber, CpuSet32, NtStatus};
+use crate::contract::{CpuNumber, CpuSet32, GroupAffinity, NtStatus};
 use crate::hw::{HwError, InterruptSource, Routed};
 use crate::irql::{self, AtPassive, Irql};
 

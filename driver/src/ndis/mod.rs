@@ -32,8 +32,8 @@ mod synchronize;
 pub(crate) mod lock;
 
 pub use handlers::{
-    DpcCall, DpcContext, DpcRequest, GroupAffinity, InterruptCharacteristics, InterruptType, IsrResult,
-    LineHandlers, MessageHandlers, MessageId, Queued, QueuedEx, ReceiveThrottleParameters,
+    DpcCall, DpcContext, DpcRequest, InterruptCharacteristics, InterruptType, IsrResult, LineHandlers,
+    MessageHandlers, MessageId, Queued, QueuedEx, ReceiveThrottleParameters,
 };
 pub use interrupt::{
     Interrupt, InterruptError, InterruptHandle, InterruptMode, MessageCounts, MessageInfo, MessageInfoTable,

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use netdma::contract::{CpuNumber, CpuSet32};
-use netdma::ndis::{DpcContext, GroupAffinity, InterruptHandle, MessageId, QueuedEx};
+use netdma::contract::{CpuNumber, CpuSet32, GroupAffinity};
+use netdma::ndis::{DpcContext, InterruptHandle, MessageId, QueuedEx};
 
 use crate::rig::{Dpc, Held, Plan, Rig, cpu, processors};
 
