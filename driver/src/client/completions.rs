@@ -60,9 +60,7 @@ impl<T> Completions<T> {
     /// The oldest, if it is over; does not wait.
     pub fn try_next(&mut self) -> Option<Done<T>> {
         let (_, oldest) = self.pending.front()?;
-        if oldest.try_poll().is_none() {
-            return None;
-        }
+        let _ = oldest.try_poll()?;
         self.take()
     }
 
