@@ -46,7 +46,7 @@ proptest! {
     ) {
         let (driver, channel) = open(&[], ChannelOptions::default());
         let (source, target) = (driver.allocate(8192).unwrap(), driver.allocate(65536).unwrap());
-        let bytes: Vec<u8> = (0..8192_u32).map(|index| (index * 7 + index / 251) as u8).collect();
+        let bytes: Vec<u8> = (0..8192_u32).map(|index| (index * 7 + index / 251).to_le_bytes()[0]).collect();
         source.write(0, &bytes).unwrap();
         // A second way to the same result: one flat list of bytes, dealt out again.
         let flat: Vec<u8> = from.iter().flat_map(|(offset, len)| bytes[*offset..offset + len].to_vec()).collect();
