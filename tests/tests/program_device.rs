@@ -232,7 +232,7 @@ fn without_vectors_the_line_fires_once_is_maskable_and_samples_again_when_unmask
 }
 
 #[test]
-fn a_line_that_is_up_survives_its_client_and_not_a_reset() {
+fn a_line_that_is_up_is_heard_by_who_listens_next_and_not_after_a_reset() {
     let device = Device::start(&["--vectors", "0"]);
     let mut engine = Engine::open(&device.socket);
     engine.write(INTRCTRL, 1, 1);
@@ -256,7 +256,10 @@ fn a_line_that_is_up_survives_its_client_and_not_a_reset() {
 fn vectors_are_at_most_the_channels() {
     for (arguments, said) in [
         (["--vectors", "9"].as_slice(), "--vectors: 9 MSI-X vectors: a device of 4 channels has 0"),
-        (&["--vectors", "5", "--profile", "netdma"], "a device of 4 channels has 0 (line interrupts only) to 4"),
+        (
+            &["--vectors", "5", "--profile", "netdma"],
+            "a device of 4 channels has 0 (line interrupts only) to 4",
+        ),
         (&["--vectors", "2", "--channels", "1"], "a device of 1 channels has 0"),
         (&["--vectors=-1"], "invalid value '-1' for '--vectors"),
         (&["--vectors", "many"], "invalid value 'many' for '--vectors"),
