@@ -255,7 +255,7 @@ fn execute<M: GuestMemory, F: Faults, T: Trace>(
         Err(Unplanned::Refused(refused)) => {
             return progress.aside(path, |progress, path| progress.refused(refused, None, path));
         }
-        Err(Unplanned::Rare(fetched)) => {
+        Err(Unplanned::Rare) => {
             return progress.aside(path, |progress, path| aside::rare(fetched, progress, path));
         }
     };

@@ -76,7 +76,7 @@ pub(crate) struct Refused {
 pub(crate) enum Unplanned {
     Refused(Refused),
     /// It was asked about, and [`plan_rare`] is to go on with it.
-    Rare(Fetched),
+    Rare,
 }
 
 /// Checks a descriptor, and finds the host memory of its first piece.
@@ -90,7 +90,7 @@ pub(crate) fn plan<'m, M: GuestMemory, F: Faults, T: Trace>(
     let planned = match verdict {
         Verdict::Halt { chanerr } => Err(ChanErr::from_bits(chanerr)),
         _ => match check(&fetched, path.terms) {
-            Ok(None) => return Err(Unplanned::Rare(fetched)),
+            Ok(None) => return Err(Unplanned::Rare),
             Ok(Some(kind)) => {
                 let (slot, source) = (fetched.slot(), fetched.descriptor.source);
                 let breaks = Breaks::NONE;
