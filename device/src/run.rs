@@ -256,7 +256,7 @@ fn execute<M: GuestMemory, F: Faults, T: Trace>(
             return progress.aside(path, |progress, path| progress.refused(refused, None, path));
         }
         Err(Unplanned::Rare) => {
-            return progress.aside(path, |progress, path| aside::rare(fetched, progress, path));
+            return progress.aside(path, aside::rare);
         }
     };
     let permit = complete::reserve(&planned.operation.slot, path);
