@@ -70,7 +70,7 @@ impl Unaffiliated {
 
     pub(crate) fn config_read(&self, offset: u64, data: &mut [u8]) {
         let config = self.config.lock();
-        let interrupt = self.general.lock().general.asserts() && !self.sink.message_enabled();
+        let interrupt = self.general.lock().general.asserts() && !self.messages();
         config.read(offset, data, interrupt);
     }
 
@@ -133,22 +133,37 @@ impl Unaffiliated {
         self.drive_line(&mut upper);
     }
 
-    /// Sends a channel's message, if messages are on; if not, the line says it already.
+    /// Sends the message of a channel's vector, if messages are on; if not, the line says it already.
     pub(crate) fn send_message(&self, channel: u8) {
-        if self.sink.message_enabled() {
-            self.sink.signal(channel.into());
+        if let Some(vector) = self.vector_of(channel).filter(|_| self.sink.message_enabled()) {
+            self.sink.signal(vector);
         }
     }
 
-    /// The way of delivery has changed.
+    /// The vector that a channel signals; none if there is no MSI-X.
+    pub(crate) fn vector_of(&self, channel: u8) -> Option<u16> {
+        self.profile.vector_of(channel)
+    }
+
+    /// The way of delivery has changed. Whoever listens from now on has missed when the line was asserted, so it is told again.
     pub(crate) fn delivery_changed(&self) {
-        self.drive_line(&mut self.general.lock());
+        let mut upper = self.general.lock();
+        let told = upper.asserted;
+        self.drive_line(&mut upper);
+        if told && upper.asserted {
+            self.sink.line(true);
+        }
+    }
+
+    /// MSI-X is there, and on.
+    fn messages(&self) -> bool {
+        self.profile.vectors() != 0 && self.sink.message_enabled()
     }
 
     /// INTx: MASTER_INT_EN and ATTNSTATUS (3.9), where neither MSI-X nor COMMAND says otherwise.
     fn drive_line(&self, upper: &mut Upper) {
         let allowed = self.command.load(Ordering::Acquire) & COMMAND_INTX_DISABLE == 0;
-        let level = upper.general.asserts() && allowed && !self.sink.message_enabled();
+        let level = upper.general.asserts() && allowed && !self.messages();
         if level != upper.asserted {
             upper.asserted = level;
             self.sink.line(level);
