@@ -17,7 +17,7 @@ use crate::contract::{
 };
 use crate::hw::Device;
 use crate::irql::{AtMostDispatch, AtPassive};
-use crate::ndis::{InterruptCharacteristics, InterruptHandle};
+use crate::ndis::{InterruptCharacteristics, InterruptHandle, NdisVersion};
 
 /// An I/OAT engine that serves NetDMA.
 pub struct IoatProvider {
@@ -100,6 +100,7 @@ impl IoatProvider {
             log::error!("{}: its interrupt is registered a second time; the first stays", self.device);
         }
         InterruptCharacteristics {
+            version: NdisVersion::V6_20,
             line: self.clone(),
             message: Some(self.clone()),
             msi_sync_with_all_messages: false,
