@@ -28,6 +28,8 @@ mod doorbell;
 
 mod fetch;
 
+mod page_break;
+
 mod translate;
 
 mod copy;
@@ -46,5 +48,5 @@ pub mod server;
 
 pub use function::{Begin, Effects, Finished, Function};
 pub use msix::InterruptSink;
-pub use profile::{ChannelsError, Profile};
+pub use profile::{ChannelsError, Profile, VectorsError};
 pub use run::Run;
