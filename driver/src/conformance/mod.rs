@@ -9,6 +9,10 @@ mod bench;
 #[cfg(feature = "sim")]
 mod in_process;
 
+mod assembly;
+
+mod work;
+
 mod completion;
 
 pub use bench::{Bench, NotPassed, Place, Unavailable, Verdict, Wanted};

@@ -1,0 +1,119 @@
+//! Work that lasts: long enough for a check to stop a channel in the middle of it.
+
+use std::sync::Arc;
+
+use super::assembly::{Laid, TELLS, Taken, copy, failed, passive, with};
+use super::bench::NotPassed;
+use crate::contract::NetDmaDescriptor;
+use crate::hw::DmaBuffer;
+
+/// Bytes of one long copy: what every engine of NetDMA's takes in one descriptor would be a page, so it is asked.
+const LONG_COPY: u32 = 1 << 20;
+
+/// Bytes of a mark, and the distance between two.
+pub(super) const MARK: usize = 64;
+
+/// Pairs of descriptors: a long copy, then a short one that leaves a mark of its own. The marks tell how far the
+/// engine came.
+pub(super) struct LongWork {
+    source: Arc<DmaBuffer>,
+    scratch: Arc<DmaBuffer>,
+    marks: Arc<DmaBuffer>,
+    long: u32,
+}
+
+/// A long chain that was suspended with work left.
+pub(super) struct Midway {
+    /// The chain, from the first slot on.
+    pub(super) laid: Laid,
+    /// How many of its descriptors are finished: at least one.
+    pub(super) finished: usize,
+    /// The number of its last descriptor.
+    pub(super) last_sequence: u64,
+}
+
+impl LongWork {
+    /// Most pairs that it has marks for.
+    pub(super) const PAIRS: usize = 256;
+
+    pub(super) fn new(taken: &Taken<'_>) -> Result<Self, NotPassed> {
+        let long = LONG_COPY.min(taken.assembly.provider.identity().max_transfer());
+        let source = taken.memory(long as usize)?;
+        source.write(0, &[Self::BYTE; MARK])?;
+        let [scratch, marks] = [taken.memory(long as usize)?, taken.memory(Self::PAIRS * MARK)?];
+        Ok(Self { source, scratch, marks, long })
+    }
+
+    /// What a mark consists of.
+    pub(super) const BYTE: u8 = 0x5a;
+
+    /// `pairs` pairs, of which the very last descriptor tells everything. Clears the marks.
+    pub(super) fn descriptors(&self, pairs: usize) -> Vec<NetDmaDescriptor> {
+        let cleared = self.marks.write(0, &vec![0; Self::PAIRS * MARK]);
+        cleared.expect("the marks are inside their buffer");
+        let pair = |number| [self.long_copy(), self.mark(number)];
+        let mut descriptors: Vec<_> = (0..pairs).flat_map(pair).collect();
+        if let Some(last) = descriptors.last_mut() {
+            *last = with(*last, TELLS);
+        }
+        descriptors
+    }
+
+    /// A copy that takes as long as one descriptor can.
+    pub(super) fn long_copy(&self) -> NetDmaDescriptor {
+        copy((&self.source, 0), (&self.scratch, 0), self.long)
+    }
+
+    /// The copy that leaves the mark of this number.
+    pub(super) fn mark(&self, number: usize) -> NetDmaDescriptor {
+        copy((&self.source, 0), (&self.marks, number * MARK), MARK as u32)
+    }
+
+    /// What the mark of this number is now: whole, or not there at all.
+    pub(super) fn has_mark(&self, number: usize) -> Result<bool, NotPassed> {
+        let mut found = [0; MARK];
+        self.marks.read(number * MARK, &mut found)?;
+        match found {
+            _ if found == [Self::BYTE; MARK] => Ok(true),
+            _ if found == [0; MARK] => Ok(false),
+            _ => Err(failed(format!("mark {number} is torn: {found:x?}"))),
+        }
+    }
+
+    /// How many marks there are; they are the first ones, without a gap.
+    pub(super) fn marks(&self) -> Result<usize, NotPassed> {
+        let found: Vec<bool> =
+            (0..Self::PAIRS).map(|number| self.has_mark(number)).collect::<Result<_, _>>()?;
+        let count = found.iter().take_while(|mark| **mark).count();
+        match found[count..].iter().position(|mark| *mark) {
+            None => Ok(count),
+            Some(later) => Err(failed(format!("mark {} is there, and mark {count} is not", count + later))),
+        }
+    }
+}
+
+/// Starts long work and suspends the channel in the middle of it. The engine may be too fast or the check too slow,
+/// so it is tried again with more.
+pub(super) fn midway(taken: &Taken<'_>, work: &LongWork) -> Result<Midway, NotPassed> {
+    for pairs in [16, 32, 64, 128, 256, 256, 256] {
+        let laid = taken.lay_at(0, &work.descriptors(pairs))?;
+        let submitted = taken.start(&laid)?;
+        // Something is to be finished, but not all.
+        taken.assembly.until("the first mark is there", || work.has_mark(0).unwrap_or(true))?;
+        let last = taken.net.suspend(&passive()?)?;
+        let finished = match last {
+            None => 0,
+            Some(last) => {
+                let position = laid.addresses.iter().position(|address| *address == last);
+                position.ok_or_else(|| failed(format!("Suspend named {last}, which is not of the chain")))?
+                    + 1
+            }
+        };
+        // Room for the checks that edit what is left.
+        if finished > 0 && finished + 6 <= laid.addresses.len() {
+            return Ok(Midway { laid, finished, last_sequence: submitted.last_sequence });
+        }
+        taken.net.reset(&passive()?)?;
+    }
+    Err(failed("the channel could not be suspended before its work was finished"))
+}
