@@ -9,7 +9,19 @@ mod bench;
 #[cfg(feature = "sim")]
 mod in_process;
 
+mod scripted_source;
+
+mod recording;
+
 mod completion;
+
+mod interrupt;
+
+mod isr;
+
+mod synchronize;
+
+mod line;
 
 pub use bench::{Bench, NotPassed, Place, Unavailable, Verdict, Wanted};
 #[cfg(feature = "sim")]
@@ -97,5 +109,15 @@ use {ensure, ensure_eq, statement};
 
 /// Every statement, in the contract's order, then the choices.
 pub fn statements() -> impl Iterator<Item = &'static Statement> {
-    [completion::STATEMENTS].into_iter().flatten()
+    [
+        completion::STATEMENTS,
+        interrupt::STATEMENTS,
+        isr::STATEMENTS,
+        synchronize::STATEMENTS,
+        interrupt::CHOICES,
+        isr::CHOICES,
+        line::CHOICES,
+    ]
+    .into_iter()
+    .flatten()
 }
