@@ -21,6 +21,8 @@ mod isr;
 
 mod synchronize;
 
+mod throttle;
+
 mod line;
 
 pub use bench::{Bench, NotPassed, Place, Unavailable, Verdict, Wanted};
@@ -114,9 +116,11 @@ pub fn statements() -> impl Iterator<Item = &'static Statement> {
         interrupt::STATEMENTS,
         isr::STATEMENTS,
         synchronize::STATEMENTS,
+        throttle::STATEMENTS,
         interrupt::CHOICES,
         isr::CHOICES,
         line::CHOICES,
+        throttle::CHOICES,
     ]
     .into_iter()
     .flatten()

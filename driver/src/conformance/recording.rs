@@ -36,6 +36,11 @@ pub(super) fn processors(count: u32) -> Result<Arc<Processors>, NotPassed> {
     Ok(Processors::start(count, pause(), Arc::new(NoTrace))?)
 }
 
+/// Processors whose DPCs may indicate `cap` buffers in one run (TH-1).
+pub(super) fn processors_with_cap(count: u32, cap: u32) -> Result<Arc<Processors>, NotPassed> {
+    Err(NotPassed::Failed(format!("{count} processors cannot be started with a receive cap of {cap}")))
+}
+
 pub(super) fn cpu(number: u32) -> CpuSet32 {
     CpuSet32::of(CpuNumber(number))
 }
