@@ -29,6 +29,10 @@ pub(crate) struct Script {
     vectors: u32,
     has_line: bool,
     enabled: AtomicU64,
+    /// The line has fired and not been unmasked since; vectors are never masked.
+    masked: AtomicBool,
+    line_enabled: AtomicBool,
+    unmasked: AtomicU64,
     fired: Vec<AtomicU64>,
     bell: Bell,
     stopped: AtomicBool,
@@ -50,6 +54,9 @@ impl Script {
             vectors,
             has_line,
             enabled: AtomicU64::new(0),
+            masked: AtomicBool::new(false),
+            line_enabled: AtomicBool::new(false),
+            unmasked: AtomicU64::new(0),
             fired: (0..vectors.max(1)).map(|_| AtomicU64::new(0)).collect(),
             bell: Bell::new(),
             stopped: AtomicBool::new(false),
@@ -60,6 +67,11 @@ impl Script {
     pub(crate) fn fire(&self, vector: u32) {
         self.fired[vector as usize].fetch_add(1, Ordering::SeqCst);
         self.pause.ring(&self.bell);
+    }
+
+    /// How often the line was unmasked.
+    pub(crate) fn unmasked(&self) -> u64 {
+        self.unmasked.load(Ordering::SeqCst)
     }
 
     /// How many vectors are enabled; the line counts as one.
@@ -89,9 +101,13 @@ impl InterruptSource for Script {
             if self.stopped.load(Ordering::SeqCst) {
                 return Ok(Fired::Stopped);
             }
-            match self.fired[vector as usize].swap(0, Ordering::SeqCst) {
+            let masked = self.masked.load(Ordering::SeqCst);
+            match if masked { 0 } else { self.fired[vector as usize].swap(0, Ordering::SeqCst) } {
                 0 => pause.wait(&self.bell, seen, None),
-                times => return Ok(Fired::Times(times)),
+                times => {
+                    self.masked.store(self.line_enabled.load(Ordering::SeqCst), Ordering::SeqCst);
+                    return Ok(Fired::Times(times));
+                }
             };
         }
     }
@@ -107,6 +123,14 @@ impl InterruptSource for Script {
 
     fn enable_line(&self) -> Result<(), HwError> {
         self.enabled.store(1, Ordering::SeqCst);
+        self.line_enabled.store(true, Ordering::SeqCst);
+        Ok(())
+    }
+
+    fn unmask_line(&self) -> Result<(), HwError> {
+        self.unmasked.fetch_add(1, Ordering::SeqCst);
+        self.masked.store(false, Ordering::SeqCst);
+        self.pause.ring(&self.bell);
         Ok(())
     }
 
