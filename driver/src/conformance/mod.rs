@@ -13,7 +13,21 @@ mod assembly;
 
 mod work;
 
+mod scripted_source;
+
+mod recording;
+
 mod completion;
+
+mod interrupt;
+
+mod isr;
+
+mod synchronize;
+
+mod throttle;
+
+mod line;
 
 pub use bench::{Bench, NotPassed, Place, Unavailable, Verdict, Wanted};
 #[cfg(feature = "sim")]
@@ -101,5 +115,17 @@ use {ensure, ensure_eq, statement};
 
 /// Every statement, in the contract's order, then the choices.
 pub fn statements() -> impl Iterator<Item = &'static Statement> {
-    [completion::STATEMENTS].into_iter().flatten()
+    [
+        completion::STATEMENTS,
+        interrupt::STATEMENTS,
+        isr::STATEMENTS,
+        synchronize::STATEMENTS,
+        throttle::STATEMENTS,
+        interrupt::CHOICES,
+        isr::CHOICES,
+        line::CHOICES,
+        throttle::CHOICES,
+    ]
+    .into_iter()
+    .flatten()
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 use ioat_stage::{Event, Mark, Stage};
 
 use super::error::NoSuchMessage;
-use super::handlers::{DpcContext, InterruptType, MessageId, Queued, QueuedEx};
+use super::handlers::{DpcContext, MessageId, Queued, QueuedEx};
 use super::interrupt::{Connected, Objects, channel_of};
 use super::queue::DpcQueues;
 use super::version::{NdisVersion, NotInVersion};
@@ -91,10 +91,7 @@ pub(super) fn queue_dpc(
     context: Option<DpcContext>,
 ) -> u64 {
     let interrupt = objects.owner();
-    let message = match interrupt.interrupt_type {
-        InterruptType::LineBased => MessageId::LINE,
-        InterruptType::MessageBased => message,
-    };
+    let message = interrupt.own(message);
     interrupt.batch_joins(targets.mask.count_ones());
     let scheduled = queue_in_group(&interrupt.engine.queues, objects, message, targets, context);
     let refused = targets.mask & !scheduled;

@@ -4,6 +4,10 @@
 //! InterruptSource -> ISR thread of a message (isr) -> NdisMQueueDpc (queue) -> worker of a processor (dpc)
 //! ```
 //!
+//! A registration is for one [`NdisVersion`], and gets messages where the device has vectors and the miniport handlers
+//! for them, else the device's line (IR-3). The line is masked when it fires, and unmasked by the engine when the last
+//! DPC of its batch has ended. [`raw`] has the same in the layout of the headers, for C.
+//!
 //! A **processor** is one DPC worker. The join with NetDMA is this library's own: Windows' NetDMA providers
 //! used plain kernel DPCs (contract 3.1).
 //!

@@ -151,12 +151,16 @@ fn apply(objects: &Arc<Objects>, config: MsixConfig) -> Result<(), MsixConfigErr
                 return Err(MsixConfigError::Level { level });
             }
             let message = interrupt.message(message)?;
-            // An entry beyond the messages had nobody to serve it until now.
-            interrupt.service.start(objects, Duty::Entry(number)).map_err(spawned)?;
+            let before = entry.set(message);
+            // An entry beyond the messages had nobody to serve it until now. It is set first: what waits for it is
+            // delivered as soon as it is served.
+            if let Err(source) = interrupt.service.start(objects, Duty::Entry(number)) {
+                entry.set(before);
+                return Err(spawned(source));
+            }
             let processor = interrupt.messages[message.get() as usize].processor;
             let routed = interrupt.source.route(number, processor);
             log::debug!("entry {number} now delivers message {} on {processor}: {routed:?}", message.get());
-            entry.set(message);
         }
         MsixConfig::Mask { .. } => {
             interrupt.service.start(objects, Duty::Redeliver).map_err(spawned)?;
@@ -241,8 +245,9 @@ impl MsixTable {
 }
 
 impl Entry {
-    fn set(&self, message: MessageId) {
-        self.update(|word| (word & !MESSAGE) | u64::from(message.get()));
+    /// Gives the message that it had.
+    fn set(&self, message: MessageId) -> MessageId {
+        message_of(self.update(|word| (word & !MESSAGE) | u64::from(message.get())))
     }
 
     fn mask(&self) {

@@ -1,39 +1,18 @@
-//! Registering and deregistering: IR-2, IR-3, IR-5.
+//! Registering and deregistering, beyond what the conformance checks of IR say.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use netdma::contract::CpuSet32;
 use netdma::hw::Routed;
 use netdma::irql::Irql;
+use netdma::ndis::raw::NDIS_STATUS_RESOURCE_CONFLICT;
 use netdma::ndis::{
-    DpcContext, DpcRequest, InterruptError, InterruptHandle, InterruptMode, InterruptType, NdisVersion,
-    SynchronizeError, ndis_m_register_interrupt_ex,
+    DpcContext, DpcRequest, InterruptCharacteristics, InterruptError, InterruptHandle, InterruptMode,
+    InterruptPolarity, InterruptType, MessageHandlers, NdisVersion, Processors, ndis_m_register_interrupt_ex,
 };
 
-use crate::rig::{Dpc, Held, LIMIT, Plan, QUIET, Rig, Script, asks, cpu, passive, processors};
-
-#[test]
-fn ir_02_the_isr_may_run_before_register_returns() {
-    let processors = processors(2);
-    let (ran, has_run) = channel();
-    let ran = Mutex::new(ran);
-    let source = Script::new(2);
-    // Message 0 is being served when message 1 is routed, and registering does not go on before its ISR ran.
-    source.on_route(move |script, vector| {
-        if vector == 1 {
-            script.fire(0);
-            has_run.recv_timeout(LIMIT).unwrap();
-        }
-    });
-    let isr = Box::new(move |_, _: &_| {
-        ran.lock().unwrap().send(()).unwrap();
-        asks(DpcRequest::DefaultCpu)
-    });
-    let rig = Rig::on(&processors, source, Plan { isr, ..Plan::default() });
-    assert_eq!(rig.next().call.message.get(), 0);
-}
+use crate::rig::{Dpc, LIMIT, Plan, QUIET, Rig, Script, asks, cpu, passive, processors};
 
 #[test]
 fn ir_02_the_handle_given_to_the_handlers_works_in_the_first_isr() {
@@ -68,89 +47,93 @@ fn ir_03_a_source_with_vectors_grants_messages_and_their_table() {
     assert_eq!(targets, [0b100, 0b10, 0b100]);
     for (index, info) in table.messages.iter().enumerate() {
         assert_eq!(info.message.get() as usize, index);
-        assert_eq!((info.mode, &info.routed), (InterruptMode::Latched, &Routed::NotApplicable));
+        assert_eq!((info.mode, info.polarity), (InterruptMode::Latched, InterruptPolarity::ActiveHigh));
+        assert_eq!((info.irql, &info.routed), (Irql::Device, &Routed::NotApplicable));
+        // VFIO hides these.
+        assert_eq!((info.message_address.0, info.message_data, info.vector), (0, 0, 0));
+    }
+}
+
+/// Registers handlers for messages, or for a line alone, on `source`.
+fn refused(
+    processors: &Arc<Processors>,
+    source: Arc<Script>,
+    messages: bool,
+    affinity: Vec<u32>,
+) -> InterruptError {
+    let donor = Rig::new(processors, Plan::default());
+    let build = |_| InterruptCharacteristics {
+        version: NdisVersion::V6_20,
+        line: donor.miniport.clone(),
+        message: messages.then(|| donor.miniport.clone() as Arc<dyn MessageHandlers>),
+        msi_sync_with_all_messages: false,
+        affinity,
+    };
+    let error = ndis_m_register_interrupt_ex(processors, source, build, &passive()).err().unwrap();
+    assert_eq!(Arc::strong_count(&donor.miniport), 3, "ours, and the donor's line and message handlers");
+    error
+}
+
+#[test]
+fn ir_03_a_device_with_nothing_that_the_handlers_serve_is_an_error() {
+    let processors = processors(1);
+    for (vectors, messages) in [(0, true), (2, false)] {
+        let source = Script::without_line(vectors);
+        let error = refused(&processors, source.clone(), messages, Vec::new());
+        assert!(matches!(
+            error,
+            InterruptError::NothingToConnect { vectors: found, message_handlers } if found == vectors && message_handlers == messages
+        ));
+        assert_eq!((error.status(), error.clause()), (NDIS_STATUS_RESOURCE_CONFLICT, "IR-3"));
+        assert_eq!(source.enabled(), 0);
     }
 }
 
 #[test]
-fn ir_03_without_vectors_the_line_handlers_serve() {
+fn a_registration_that_fails_leaves_nothing_and_the_source_can_be_registered_again() {
+    let processors = processors(1);
+    let source = Script::new(2);
+    let error = refused(&processors, source.clone(), true, vec![0, 9]);
+    assert!(matches!(error, InterruptError::NoSuchProcessor { message: 1, processor: 9, processors: 1 }));
+    assert_eq!(source.enabled(), 0);
+    let isr = Box::new(|_, _: &_| asks(DpcRequest::DefaultCpu));
+    let rig = Rig::on(&processors, source, Plan { isr, ..Plan::default() });
+    rig.source.fire(1);
+    assert_eq!(rig.next().call.message.get(), 1);
+}
+
+#[test]
+fn ir_05_deregister_ends_dpcs_that_go_on_asking_for_themselves() {
+    let processors = processors(2);
+    let dpc = |handle: InterruptHandle| -> Dpc {
+        Box::new(move |call, _| {
+            let _ = handle.queue_dpc(call.message, CpuSet32(0b11), None);
+        })
+    };
+    let rig = Rig::new(&processors, Plan { dpc: Box::new(dpc), ..Plan::default() });
+    assert_eq!(rig.queue(CpuSet32(0b11), 0), CpuSet32(0b11));
+    for _ in 0..50 {
+        rig.next();
+    }
+    let (handle, message, source) = (rig.handle.clone(), rig.message(0), rig.source.clone());
+    rig.interrupt.deregister(&passive());
+    assert_eq!(source.enabled(), 0);
+    assert_eq!(handle.queue_dpc(message, cpu(0), None).scheduled, CpuSet32::EMPTY);
+    let run: u64 = processors.counts().iter().map(|counts| counts.dpcs_run).sum();
+    std::thread::sleep(QUIET);
+    assert_eq!(processors.counts().iter().map(|counts| counts.dpcs_run).sum::<u64>(), run);
+}
+
+#[test]
+fn an_interrupt_dropped_above_passive_level_stays_registered() {
     let processors = processors(1);
     let isr = Box::new(|_, _: &_| asks(DpcRequest::DefaultCpu));
-    let rig = Rig::new(&processors, Plan { vectors: 0, isr, ..Plan::default() });
-    assert_eq!(rig.interrupt.interrupt_type(), InterruptType::LineBased);
-    assert!(rig.interrupt.message_info().is_none());
+    let rig = Rig::new(&processors, Plan { isr, ..Plan::default() });
+    let dropped = Mutex::new(Some(rig.interrupt));
+    let dpc = Box::new(|_| -> Dpc { Box::new(move |_, _| drop(dropped.lock().unwrap().take())) });
+    let dropper = Rig::new(&processors, Plan { dpc, ..Plan::default() });
+    assert_eq!(dropper.queue(cpu(0), 0), cpu(0));
+    dropper.next();
     rig.source.fire(0);
-    assert!(rig.next().line);
-}
-
-#[test]
-fn an_affinity_to_a_processor_that_is_not_there_is_an_error() {
-    let processors = processors(2);
-    let source = Script::new(1);
-    let build = |_| {
-        let plan = Rig::new(&processors, Plan::default());
-        netdma::ndis::InterruptCharacteristics {
-            version: NdisVersion::V6_20,
-            line: plan.miniport.clone(),
-            message: Some(plan.miniport.clone()),
-            msi_sync_with_all_messages: false,
-            affinity: vec![9],
-        }
-    };
-    let error = ndis_m_register_interrupt_ex(&processors, source, build, &passive()).err().unwrap();
-    assert!(matches!(error, InterruptError::NoSuchProcessor { message: 0, processor: 9, processors: 2 }));
-}
-
-#[test]
-fn ir_05_deregister_waits_for_the_running_dpc_and_nothing_runs_after_it() {
-    let processors = processors(2);
-    let (started, has_started) = channel();
-    let (release, released) = channel::<()>();
-    let (started, released) = (Mutex::new(started), Mutex::new(released));
-    let through = Arc::new(AtomicBool::new(false));
-    let of_dpc = through.clone();
-    let dpc = Box::new(|_| -> Dpc {
-        Box::new(move |_, _| {
-            started.lock().unwrap().send(()).unwrap();
-            let _ = released.lock().unwrap().recv();
-            of_dpc.store(true, Ordering::SeqCst);
-        })
-    });
-    let rig = Rig::new(&processors, Plan { dpc, ..Plan::default() });
-    // Without `miniport`, so that the handlers go with the interrupt.
-    let Rig { interrupt, handle, ran, source, miniport } = rig;
-    drop(miniport);
-    let message = handle.message(0).unwrap();
-    assert_eq!(handle.queue_dpc(message, cpu(0), None).scheduled, cpu(0));
-    has_started.recv_timeout(LIMIT).unwrap();
-    assert_eq!(handle.queue_dpc(message, cpu(0), None).scheduled, cpu(0), "behind the one that runs");
-    let (at_end, ends) = channel();
-    let deregistering = std::thread::spawn(move || {
-        interrupt.deregister(&passive());
-        at_end.send(through.load(Ordering::SeqCst)).unwrap();
-    });
-    while handle.synchronize(message, &passive(), |_| true) != Err(SynchronizeError::NotRegistered) {
-        std::thread::sleep(std::time::Duration::from_millis(1));
-    }
-    assert_eq!(handle.queue_dpc(message, CpuSet32(0b11), None).scheduled, CpuSet32::EMPTY);
-    assert_eq!(ends.recv_timeout(QUIET), Err(RecvTimeoutError::Timeout), "the routine still runs");
-    drop(release);
-    assert_eq!(ends.recv_timeout(LIMIT), Ok(true), "it returned after the routine did");
-    deregistering.join().unwrap();
-    source.fire(0);
-    assert_eq!(ran.iter().count(), 1, "the queued one was cancelled, and the handlers are gone");
-}
-
-#[test]
-fn ir_05_a_cancelled_dpc_never_runs() {
-    let processors = processors(1);
-    let rig = Rig::new(&processors, Plan::default());
-    let held = Held::processor(&processors, 0);
-    assert_eq!(rig.queue(cpu(0), 1), cpu(0));
-    rig.interrupt.deregister(&passive());
-    drop(held);
-    // The handlers went with the interrupt, and with them the sender: a run would have sent before.
-    drop(rig.miniport);
-    assert_eq!(rig.ran.recv_timeout(LIMIT), Err(RecvTimeoutError::Disconnected));
-    assert_eq!(processors.counts()[0].dpcs_run, 1, "the holder's alone");
+    assert_eq!(rig.ran.recv_timeout(LIMIT).unwrap().call.message.get(), 0);
 }

@@ -14,6 +14,12 @@ mod dpc;
 
 mod synchronize;
 
+mod diagnose;
+
+mod msix_table;
+
+mod raw;
+
 mod netdma;
 
 mod stress;

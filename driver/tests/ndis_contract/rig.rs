@@ -24,27 +24,43 @@ pub(crate) fn passive() -> AtPassive {
     AtPassive::claim().unwrap()
 }
 
-type RouteHook = Box<dyn Fn(&Script, u32) + Send>;
-
 /// Vectors that fire when the test says so.
 pub(crate) struct Script {
     vectors: u32,
+    has_line: bool,
+    enabled: AtomicU64,
+    /// The line has fired and not been unmasked since; vectors are never masked.
+    masked: AtomicBool,
+    line_enabled: AtomicBool,
+    unmasked: AtomicU64,
     fired: Vec<AtomicU64>,
     bell: Bell,
     stopped: AtomicBool,
     pause: ThreadPause,
-    on_route: Mutex<Option<RouteHook>>,
 }
 
 impl Script {
+    /// `vectors` messages and a line.
     pub(crate) fn new(vectors: u32) -> Arc<Self> {
+        Self::with(vectors, true)
+    }
+
+    pub(crate) fn without_line(vectors: u32) -> Arc<Self> {
+        Self::with(vectors, false)
+    }
+
+    fn with(vectors: u32, has_line: bool) -> Arc<Self> {
         Arc::new(Self {
             vectors,
+            has_line,
+            enabled: AtomicU64::new(0),
+            masked: AtomicBool::new(false),
+            line_enabled: AtomicBool::new(false),
+            unmasked: AtomicU64::new(0),
             fired: (0..vectors.max(1)).map(|_| AtomicU64::new(0)).collect(),
             bell: Bell::new(),
             stopped: AtomicBool::new(false),
             pause: ThreadPause::new(),
-            on_route: Mutex::new(None),
         })
     }
 
@@ -53,9 +69,14 @@ impl Script {
         self.pause.ring(&self.bell);
     }
 
-    /// Called when registration routes a vector, which is in the midst of registering.
-    pub(crate) fn on_route(&self, hook: impl Fn(&Script, u32) + Send + 'static) {
-        *self.on_route.lock().unwrap() = Some(Box::new(hook));
+    /// How often the line was unmasked.
+    pub(crate) fn unmasked(&self) -> u64 {
+        self.unmasked.load(Ordering::SeqCst)
+    }
+
+    /// How many vectors are enabled; the line counts as one.
+    pub(crate) fn enabled(&self) -> u64 {
+        self.enabled.load(Ordering::SeqCst)
     }
 }
 
@@ -64,11 +85,13 @@ impl InterruptSource for Script {
         self.vectors
     }
 
-    fn enable(&self, _: u32) -> Result<(), HwError> {
+    fn enable(&self, count: u32) -> Result<(), HwError> {
+        self.enabled.store(u64::from(count), Ordering::SeqCst);
         Ok(())
     }
 
     fn disable(&self) -> Result<(), HwError> {
+        self.enabled.store(0, Ordering::SeqCst);
         Ok(())
     }
 
@@ -78,9 +101,13 @@ impl InterruptSource for Script {
             if self.stopped.load(Ordering::SeqCst) {
                 return Ok(Fired::Stopped);
             }
-            match self.fired[vector as usize].swap(0, Ordering::SeqCst) {
+            let masked = self.masked.load(Ordering::SeqCst);
+            match if masked { 0 } else { self.fired[vector as usize].swap(0, Ordering::SeqCst) } {
                 0 => pause.wait(&self.bell, seen, None),
-                times => return Ok(Fired::Times(times)),
+                times => {
+                    self.masked.store(self.line_enabled.load(Ordering::SeqCst), Ordering::SeqCst);
+                    return Ok(Fired::Times(times));
+                }
             };
         }
     }
@@ -91,17 +118,23 @@ impl InterruptSource for Script {
     }
 
     fn has_line(&self) -> bool {
-        true
+        self.has_line
     }
 
     fn enable_line(&self) -> Result<(), HwError> {
+        self.enabled.store(1, Ordering::SeqCst);
+        self.line_enabled.store(true, Ordering::SeqCst);
         Ok(())
     }
 
-    fn route(&self, vector: u32, _: u32) -> Routed {
-        if let Some(hook) = &*self.on_route.lock().unwrap() {
-            hook(self, vector);
-        }
+    fn unmask_line(&self) -> Result<(), HwError> {
+        self.unmasked.fetch_add(1, Ordering::SeqCst);
+        self.masked.store(false, Ordering::SeqCst);
+        self.pause.ring(&self.bell);
+        Ok(())
+    }
+
+    fn route(&self, _: u32, _: u32) -> Routed {
         Routed::NotApplicable
     }
 }
@@ -134,9 +167,18 @@ pub(crate) struct Miniport {
     isr: Isr,
     dpc: Dpc,
     ran: Mutex<Sender<Ran>>,
+    /// What the disable and enable handlers were called with.
+    pub(crate) diagnosed: Mutex<Vec<Diagnosed>>,
 }
 
+/// A call of a disable or enable handler: its name, the message, and the level.
+pub(crate) type Diagnosed = (&'static str, Option<MessageId>, Irql);
+
 impl Miniport {
+    fn diagnosed(&self, handler: &'static str, message: Option<MessageId>) {
+        self.diagnosed.lock().unwrap().push((handler, message, irql::current()));
+    }
+
     fn ran(&self, call: &mut DpcCall, level: &AtDispatch, line: bool) {
         (self.dpc)(call, level);
         let context_of_interrupt = std::ptr::from_ref(self) as usize;
@@ -155,9 +197,13 @@ impl LineHandlers for Miniport {
         self.ran(call, level, true);
     }
 
-    fn disable_interrupt(&self, _: &AtDirql) {}
+    fn disable_interrupt(&self, _: &AtDirql) {
+        self.diagnosed("disable", None);
+    }
 
-    fn enable_interrupt(&self, _: &AtDirql) {}
+    fn enable_interrupt(&self, _: &AtDirql) {
+        self.diagnosed("enable", None);
+    }
 }
 
 impl MessageHandlers for Miniport {
@@ -169,13 +215,18 @@ impl MessageHandlers for Miniport {
         self.ran(call, level, false);
     }
 
-    fn disable_message_interrupt(&self, _: MessageId, _: &AtDirql) {}
+    fn disable_message_interrupt(&self, message: MessageId, _: &AtDirql) {
+        self.diagnosed("disable message", Some(message));
+    }
 
-    fn enable_message_interrupt(&self, _: MessageId, _: &AtDirql) {}
+    fn enable_message_interrupt(&self, message: MessageId, _: &AtDirql) {
+        self.diagnosed("enable message", Some(message));
+    }
 }
 
 /// What an interrupt under test is made of.
 pub(crate) struct Plan {
+    pub(crate) version: NdisVersion,
     pub(crate) vectors: u32,
     pub(crate) messages: bool,
     pub(crate) one_lock: bool,
@@ -187,6 +238,7 @@ pub(crate) struct Plan {
 impl Default for Plan {
     fn default() -> Self {
         Self {
+            version: NdisVersion::V6_20,
             vectors: 2,
             messages: true,
             one_lock: false,
@@ -236,10 +288,15 @@ impl Rig {
         let mut made = None;
         let build = |handle: InterruptHandle| {
             let dpc = (plan.dpc)(handle);
-            let miniport = Arc::new(Miniport { isr: plan.isr, dpc, ran: Mutex::new(sender) });
+            let miniport = Arc::new(Miniport {
+                isr: plan.isr,
+                dpc,
+                ran: Mutex::new(sender),
+                diagnosed: Mutex::default(),
+            });
             made = Some(miniport.clone());
             InterruptCharacteristics {
-                version: NdisVersion::V6_20,
+                version: plan.version,
                 line: miniport.clone(),
                 message: plan.messages.then_some(miniport as Arc<dyn MessageHandlers>),
                 msi_sync_with_all_messages: plan.one_lock,

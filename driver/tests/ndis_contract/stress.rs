@@ -1,4 +1,4 @@
-//! C-MT-02: refused requests lose no completion.
+//! C-MT-02: refused requests lose no completion. And a line loses no interrupt to its masking.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -120,4 +120,46 @@ fn c_mt_02_no_completion_is_lost_to_refused_requests() {
     assert!(refused > 0, "the stress refused nothing");
     rig.interrupt.deregister(&passive());
     started.stop(&passive()).deregister(&passive());
+}
+
+#[test]
+fn a_line_is_unmasked_once_for_each_time_it_fired_whoever_asks_for_dpcs_meanwhile() {
+    const FIRED: u64 = 5_000;
+    let processors = processors(3);
+    let isr_runs = Arc::new(AtomicU64::new(0));
+    let of_isr = isr_runs.clone();
+    let isr = Box::new(move |_: MessageId, _: &_| {
+        of_isr.fetch_add(1, Ordering::SeqCst);
+        asks(DpcRequest::Cpus(CpuSet32(0b101)))
+    });
+    let rig = Rig::new(&processors, Plan { vectors: 0, isr, ..Plan::default() });
+    let (source, stop) = (rig.source.clone(), std::sync::atomic::AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            let (handle, message, stop) = (rig.handle.clone(), rig.message(0), &stop);
+            scope.spawn(move || {
+                while !stop.load(Ordering::SeqCst) {
+                    let _ = handle.queue_dpc(message, CpuSet32(0b1011), None);
+                    std::thread::yield_now();
+                }
+            });
+        }
+        let until = Instant::now() + 6 * LIMIT;
+        for fired in 1..=FIRED {
+            source.fire(0);
+            // The line fires only when it was unmasked after the time before.
+            while isr_runs.load(Ordering::SeqCst) < fired && Instant::now() < until {
+                std::thread::yield_now();
+            }
+        }
+        stop.store(true, Ordering::SeqCst);
+    });
+    assert_eq!(isr_runs.load(Ordering::SeqCst), FIRED, "the line stayed masked");
+    let until = Instant::now() + LIMIT;
+    while source.unmasked() < FIRED {
+        assert!(Instant::now() < until, "the last batch never ended");
+        std::thread::yield_now();
+    }
+    rig.interrupt.deregister(&passive());
+    assert_eq!(source.unmasked(), FIRED);
 }

@@ -62,3 +62,7 @@ pub const NDIS_INDICATE_ALL_NBLS: u32 = u32::MAX;
 pub const FALSE: u8 = 0;
 /// BOOLEAN, true; any other non-zero byte counts as true too.
 pub const TRUE: u8 = 1;
+
+/// What an ISR finds in `*QueueDefaultInterruptDpc` and `*TargetProcessors`: no page says it, and this asks for nothing
+/// (IS-6).
+pub const ISR_OUT_ON_ENTRY: (u8, u32) = (FALSE, 0);
