@@ -13,7 +13,17 @@ mod assembly;
 
 mod work;
 
+mod scripted_provider;
+
+mod layout;
+
 mod completion;
+
+mod provider;
+
+mod report;
+
+mod choices_netdma;
 
 pub use bench::{Bench, NotPassed, Place, Unavailable, Verdict, Wanted};
 #[cfg(feature = "sim")]
@@ -101,5 +111,13 @@ use {ensure, ensure_eq, statement};
 
 /// Every statement, in the contract's order, then the choices.
 pub fn statements() -> impl Iterator<Item = &'static Statement> {
-    [completion::STATEMENTS].into_iter().flatten()
+    [
+        layout::STATEMENTS,
+        completion::STATEMENTS,
+        provider::STATEMENTS,
+        report::STATEMENTS,
+        choices_netdma::STATEMENTS,
+    ]
+    .into_iter()
+    .flatten()
 }
