@@ -5,12 +5,12 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use netdma::contract::{
-    AbortDma, AllocateError, Call, Chain, ChannelCpuAffinity, ChannelError, ChannelParameters,
-    ChannelRequest, ChannelState, Completed, Completion, CompletionLocation, CompletionValue, CpuNumber,
-    CpuSet32, DescriptorAddr, DmaLocation, FirstDescriptor, NetDmaChannel, NetDmaChannelHandle, NetDmaClient,
-    NetDmaInterface, NetDmaProvider, NetDmaStatus, NetDmaVersion, PhysAddr, ProviderAttributes,
-    ProviderChannelContext, ProviderCharacteristics, ProviderHandle, RegisterError, ResetChannel,
-    SetDmaChannelCpuAffinity, StartError, Started, SuspendResume, TransferStatus,
+    AbortDma, Call, Chain, ChannelCpuAffinity, ChannelError, ChannelParameters, ChannelRequest, ChannelState,
+    Completed, Completion, CompletionLocation, CompletionValue, CpuNumber, CpuSet32, DescriptorAddr,
+    DmaLocation, FirstDescriptor, NetDmaChannel, NetDmaChannelHandle, NetDmaClient, NetDmaInterface,
+    NetDmaProvider, NetDmaStatus, NetDmaVersion, PhysAddr, ProviderAttributes, ProviderChannelContext,
+    ProviderCharacteristics, ProviderHandle, ResetChannel, SetDmaChannelCpuAffinity, Started, SuspendResume,
+    TransferStatus,
 };
 use netdma::hw::{DmaBuffer, Unmap};
 use netdma::irql::{self, AtDirql, AtDispatch, AtMostDispatch, AtPassive, Irql};
