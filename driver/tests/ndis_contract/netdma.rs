@@ -5,12 +5,12 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use netdma::contract::{
-    AbortDma, AllocateError, Call, Chain, ChannelCpuAffinity, ChannelError, ChannelParameters,
-    ChannelRequest, ChannelState, Completed, Completion, CompletionLocation, CompletionValue, CpuNumber,
-    CpuSet32, DescriptorAddr, DmaLocation, FirstDescriptor, NetDmaChannel, NetDmaChannelHandle, NetDmaClient,
-    NetDmaInterface, NetDmaProvider, NetDmaStatus, NetDmaVersion, PhysAddr, ProviderAttributes,
-    ProviderChannelContext, ProviderCharacteristics, ProviderHandle, RegisterError, ResetChannel,
-    SetDmaChannelCpuAffinity, StartError, Started, SuspendResume, TransferStatus,
+    AbortDma, Call, Chain, ChannelCpuAffinity, ChannelError, ChannelParameters, ChannelRequest, ChannelState,
+    Completed, Completion, CompletionLocation, CompletionValue, CpuNumber, CpuSet32, DescriptorAddr,
+    DmaLocation, FirstDescriptor, NetDmaChannel, NetDmaChannelHandle, NetDmaClient, NetDmaInterface,
+    NetDmaProvider, NetDmaStatus, NetDmaVersion, PhysAddr, ProviderAttributes, ProviderChannelContext,
+    ProviderCharacteristics, ProviderHandle, ResetChannel, SetDmaChannelCpuAffinity, Started, SuspendResume,
+    TransferStatus,
 };
 use netdma::hw::{DmaBuffer, Unmap};
 use netdma::irql::{self, AtDirql, AtDispatch, AtMostDispatch, AtPassive, Irql};
@@ -337,27 +337,6 @@ fn nd_i6_the_isr_completes_nothing_that_is_left_to_the_dpc() {
 }
 
 #[test]
-fn nd_i7_a_report_finishes_every_descriptor_up_to_and_including_it() {
-    let bench = Bench::new();
-    assert_eq!(bench.start(&four()), 4);
-    bench.finish(descriptor(1), TransferStatus::Active);
-    assert_eq!(bench.told(), completed(1, 2, 2));
-    assert_eq!(bench.channel.outstanding(), 2);
-    bench.finish(descriptor(3), TransferStatus::Idle);
-    assert_eq!(bench.told(), completed(3, 4, 2));
-    assert_eq!(bench.channel.outstanding(), 0);
-}
-
-#[test]
-fn nd_i8_zero_finishes_nothing_and_tells_the_client_to_look() {
-    let bench = Bench::new();
-    bench.start(&four());
-    bench.finish(descriptor(1), TransferStatus::Halted);
-    assert_eq!(bench.told(), Told::Attention);
-    assert_eq!((bench.channel.outstanding(), bench.channel.counts().attentions), (4, 1));
-}
-
-#[test]
 fn nd_i9_two_interrupts_before_one_dpc_give_one_report_of_the_later_descriptor() {
     let bench = Bench::new();
     bench.start(&four());
@@ -373,37 +352,12 @@ fn nd_i9_two_interrupts_before_one_dpc_give_one_report_of_the_later_descriptor()
 }
 
 #[test]
-fn nd_i10_an_address_reported_before_finishes_nothing_more() {
-    let bench = Bench::new();
-    bench.start(&four());
-    bench.finish(descriptor(1), TransferStatus::Active);
-    assert_eq!(bench.told(), completed(1, 2, 2));
-    bench.rig.next();
-    bench.rig.source.fire(0);
-    bench.rig.next();
-    assert!(bench.told.try_recv().is_err());
-    let counts = bench.channel.counts();
-    assert_eq!((counts.repeated_reports, counts.completed, bench.channel.outstanding()), (1, 2, 2));
-}
-
-#[test]
 fn nd_i14_an_armed_word_reports_nothing() {
     let bench = Bench::new();
     bench.start(&four());
     bench.rig.source.fire(0);
     bench.isr_ran(1);
     assert_eq!(bench.channel.counts().isr_reports, 0);
-}
-
-#[test]
-fn a_report_for_a_freed_channel_finishes_nothing() {
-    let bench = Bench::new();
-    bench.start(&four());
-    bench.channel.reset(&passive()).unwrap();
-    bench.channel.free(&passive()).unwrap();
-    bench.finish(descriptor(3), TransferStatus::Idle);
-    bench.rig.next();
-    assert!(bench.told.try_recv().is_err());
 }
 
 /// Brings the bench's channel, which is fresh, to `state`.
@@ -491,95 +445,6 @@ fn more_descriptors_than_the_channel_was_allocated_for_are_refused() {
 }
 
 #[test]
-fn c_pr_02_registering_tells_the_processors_of_all_channels() {
-    let bench = Bench::new();
-    let affinities = bench.provider.affinities.lock().unwrap();
-    assert_eq!(affinities.iter().map(|entry| entry.dma_channel).collect::<Vec<_>>(), [0, 1, 2, 3]);
-    assert_eq!(bench.provider.calls.lock().unwrap()[..2], ["affinity", "allocate"]);
-}
-
-#[test]
-fn c_pr_05_stop_waits_for_what_is_outstanding_and_frees_the_channel() {
-    let bench = Bench::new();
-    bench.start(&four());
-    let stopped = Arc::new(OnceLock::new());
-    let (Bench { started, channel, word, rig, memory, provider, interface, told: _told, .. }, of_thread) =
-        (bench, stopped.clone());
-    let id = started.id();
-    let stopping = std::thread::spawn(move || {
-        let registered = started.stop(&passive());
-        of_thread.set(()).unwrap();
-        registered.deregister(&passive());
-    });
-    // It takes no more work as soon as it stops.
-    let mut next = 4;
-    loop {
-        match channel.append(&chain(&memory, &[descriptor(next)]), &passive()) {
-            Err(ChannelError::Stopping) => break,
-            // Not yet stopping: the channel's room is the bound of this loop.
-            Err(ChannelError::Full { .. }) => std::thread::sleep(std::time::Duration::from_millis(1)),
-            Ok(_) => next += 1,
-            Err(error) => panic!("{error}"),
-        }
-    }
-    assert!(stopped.get().is_none());
-    assert!(channel.outstanding() >= 4);
-    word.store(CompletionValue::new(descriptor(next - 1), TransferStatus::Idle));
-    rig.source.fire(0);
-    stopping.join().unwrap();
-    assert_eq!(channel.state(), ChannelState::Freed);
-    assert_eq!(provider.calls.lock().unwrap().last(), Some(&"free"));
-    assert!(interface.providers().iter().all(|(other, ..)| *other != id));
-}
-
-#[test]
-fn a_provider_that_is_not_started_gives_no_channel_and_bad_providers_are_refused() {
-    let interface = NetDmaInterface::new(pause(), 2);
-    let provider = Arc::new(TestProvider::default());
-    let newer =
-        ProviderCharacteristics { version: NetDmaVersion { major: 3, minor: 0 }, ..characteristics() };
-    let error = interface.register_provider(provider.clone(), newer, &passive()).unwrap_err();
-    assert!(matches!(error, RegisterError::Version { .. }), "ND-V1: {error}");
-    let nameless = ProviderCharacteristics { friendly_name: None, ..characteristics() };
-    let error = interface.register_provider(provider.clone(), nameless, &passive()).unwrap_err();
-    assert_eq!(error, RegisterError::NoFriendlyName(NetDmaVersion::V2_0), "C-PR-13");
-    let registered = interface.register_provider(provider, characteristics(), &passive()).unwrap();
-    let request = ChannelRequest {
-        completion: CompletionLocation::new(memory(), 0).unwrap(),
-        processors: CpuSet32(1),
-        group: None,
-        priority: 0,
-        max_outstanding: 1,
-        anchor: None,
-    };
-    let client = || Arc::new(Client(Mutex::new(channel().0)));
-    let id = registered.id();
-    let error = interface.allocate_channel(id, request.clone(), client(), &passive()).unwrap_err();
-    assert_eq!(error, AllocateError::NotStarted, "C-PR-04");
-    let small = ProviderAttributes { maximum_transfer_size: 2048, ..attributes() };
-    let (registered, error) = registered.start(small, &passive()).unwrap_err();
-    assert_eq!(error, StartError::TransferSize(2048), "C-PR-14");
-    let started = registered.start(attributes(), &passive()).unwrap();
-    let nowhere = ChannelRequest { processors: CpuSet32(0b100), ..request };
-    let error = interface.allocate_channel(id, nowhere, client(), &passive()).unwrap_err();
-    assert!(matches!(error, AllocateError::NoProcessor { .. }), "{error}");
-    started.stop(&passive()).deregister(&passive());
-    assert_eq!(interface.net_dma_get_version(&passive()), Some(0x0002_0000), "ND-F8");
-}
-
-#[test]
-fn c_cv_01_the_completion_value_encodes_and_decodes() {
-    let address = DescriptorAddr::new(0x1_2345_6040).unwrap();
-    assert_eq!(CompletionValue::new(address, TransferStatus::Idle), CompletionValue(0x1_2345_6041));
-    let decoded = CompletionValue(0x1_2345_605b).decode();
-    let expected = Completion::At { descriptor: Some(address), status: TransferStatus::Halted, extra: 3 };
-    assert_eq!(decoded, expected, "ND-C3: bits 5:3 are not part of the address");
-    assert_eq!(CompletionValue(0xdead_beec).decode(), Completion::Armed, "C-CV-07");
-    assert_eq!(CompletionValue(0x47).decode(), Completion::Unknown(0x47));
-    assert_eq!(DescriptorAddr::new(0x20), None);
-}
-
-#[test]
 fn a_client_may_submit_more_from_inside_its_completion() {
     /// Appends one more when it is told, once.
     struct Chained {
@@ -627,4 +492,20 @@ fn a_client_may_submit_more_from_inside_its_completion() {
         assert!(!rig.queue(CpuSet32(1), address.get()).is_empty());
         assert_eq!(done.recv_timeout(LIMIT), Ok(sequence));
     }
+}
+
+/// The statements of layout, provider, reports, and NetDMA's choices.
+#[test]
+fn the_netdma_statements_hold_on_the_engine_in_this_process() {
+    let place = netdma::conformance::InProcess::new("skx", pause());
+    let mine = ["C-LY-", "C-PR-", "C-ND-", "L-ND-", "L-MT-"];
+    let mut checked = 0;
+    for statement in netdma::conformance::statements() {
+        if mine.iter().any(|prefix| statement.id.starts_with(prefix)) {
+            let bench = netdma::conformance::Bench::new(&place);
+            assert_eq!((statement.check)(&bench), Ok(()), "{} {}", statement.id, statement.test);
+            checked += 1;
+        }
+    }
+    assert_eq!(checked, 9 + 15 + 13 + 11);
 }
