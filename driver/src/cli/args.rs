@@ -50,6 +50,10 @@ pub(crate) struct OnArguments {
     #[arg(long, value_name = "1..=8", value_parser = clap::value_parser!(u8).range(1..=8))]
     pub(crate) channels: Option<u8>,
 
+    /// sim: number of MSI-X vectors, 0 for a line alone [default: one per channel]
+    #[arg(long, value_name = "0..=8", value_parser = clap::value_parser!(u16).range(0..=8))]
+    pub(crate) vectors: Option<u16>,
+
     /// sim: which engine to be [default: skx]
     #[arg(long, value_name = "NAME")]
     pub(crate) profile: Option<String>,

@@ -30,6 +30,7 @@ pub(crate) enum On {
 pub(crate) struct Sim {
     pub(crate) profile: String,
     pub(crate) channels: Option<u8>,
+    pub(crate) vectors: Option<u16>,
     pub(crate) rules: Vec<Rule>,
 }
 
@@ -131,13 +132,14 @@ fn chunk_bytes(text: &str) -> Result<usize, Usage> {
 
 /// Checks on what to run.
 pub(crate) fn on(flags: OnArguments) -> Result<On, Usage> {
-    let OnArguments { on, channels, profile, fault } = flags;
+    let OnArguments { on, channels, vectors, profile, fault } = flags;
     let elsewhere = match on.as_str() {
-        "sim" => return sim(channels, profile, &fault).map(On::Sim),
+        "sim" => return sim(channels, vectors, profile, &fault).map(On::Sim),
         text => place(text)?,
     };
     let given = [
         ("--channels", channels.is_some()),
+        ("--vectors", vectors.is_some()),
         ("--profile", profile.is_some()),
         ("--fault", !fault.is_empty()),
     ];
@@ -162,12 +164,17 @@ fn place(text: &str) -> Result<On, Usage> {
     }
 }
 
-fn sim(channels: Option<u8>, profile: Option<String>, fault: &[String]) -> Result<Sim, Usage> {
+fn sim(
+    channels: Option<u8>,
+    vectors: Option<u16>,
+    profile: Option<String>,
+    fault: &[String],
+) -> Result<Sim, Usage> {
     let rules = fault.iter().map(|rule| rule.parse::<Rule>()).collect::<Result<_, _>>();
     let rules = rules.map_err(|error| Usage(format!("--fault: {error}")))?;
     let profile = profile.unwrap_or_else(|| "skx".into());
     check_profile(&profile)?;
-    Ok(Sim { profile, channels, rules })
+    Ok(Sim { profile, channels, vectors, rules })
 }
 
 #[cfg(feature = "sim")]
@@ -216,7 +223,7 @@ mod tests {
     use super::*;
 
     fn flags(on: &str) -> OnArguments {
-        OnArguments { on: on.into(), channels: None, profile: None, fault: Vec::new() }
+        OnArguments { on: on.into(), channels: None, vectors: None, profile: None, fault: Vec::new() }
     }
 
     #[test]
