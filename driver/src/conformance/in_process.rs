@@ -31,6 +31,10 @@ impl Place for InProcess {
         &self.profile
     }
 
+    fn runs_library_checks(&self) -> bool {
+        true
+    }
+
     fn open(&self, wanted: &Wanted) -> Result<anyhow::Result<Device>, Unavailable> {
         if wanted.vectors.is_some() {
             return Err(Unavailable("the engine in this process has one vector for each channel".into()));

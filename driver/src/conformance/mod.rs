@@ -6,8 +6,12 @@
 
 mod bench;
 
+mod run;
+
 #[cfg(feature = "sim")]
 mod in_process;
+
+mod elsewhere;
 
 mod assembly;
 
@@ -18,9 +22,11 @@ mod completion;
 pub use bench::{Bench, NotPassed, Place, Unavailable, Verdict, Wanted};
 #[cfg(feature = "sim")]
 pub use in_process::InProcess;
+pub use elsewhere::Elsewhere;
+pub use run::{Outcome, Ran, TOUCHES_NO_HARDWARE, run};
 
 /// Where a statement comes from.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
     /// A page or a published header says it.
@@ -32,7 +38,7 @@ pub enum Status {
 }
 
 /// What a check needs.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Needs {
     /// The library: its types, the interface, the DPC engine with a provider or an interrupt source of the check's own.
