@@ -128,14 +128,16 @@ impl ConfigSpace {
         self.allow32(BAR0 + 4, high);
         self.put16(SUBSYSTEM, profile.subsystem_vendor);
         self.put16(SUBSYSTEM + 2, profile.subsystem);
-        self.bytes[CAPABILITIES] = MSIX;
+        self.bytes[CAPABILITIES] = if profile.vectors() == 0 { PCIE } else { MSIX };
         self.writable[INTERRUPT_LINE] = 0xff;
         self.bytes[INTERRUPT_PIN] = 1;
     }
 
+    /// Without vectors there is no capability: its table size counts from one.
     fn msix_capability(&mut self, profile: &Profile) {
+        let Some(last) = profile.vectors().checked_sub(1) else { return };
         let at = self.capability(MSIX, 0x11, PCIE);
-        self.put16(at + 2, profile.vectors() - 1);
+        self.put16(at + 2, last);
         // Enable and function mask. They are kept for who reads them: SET_IRQS says whether MSI-X is on.
         self.allow16(at + 2, 0xc000);
         self.put32(at + 4, MSIX_TABLE_OFFSET);

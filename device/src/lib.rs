@@ -46,5 +46,5 @@ pub mod server;
 
 pub use function::{Begin, Effects, Finished, Function};
 pub use msix::InterruptSink;
-pub use profile::{ChannelsError, Profile};
+pub use profile::{ChannelsError, Profile, VectorsError};
 pub use run::Run;

@@ -10,7 +10,7 @@ pub trait InterruptSink: Send + Sync {
     /// MSI-X is on: the client has given eventfds, whatever the capability's bits say.
     fn message_enabled(&self) -> bool;
 
-    /// Sends the message of a vector; vector n is channel n's.
+    /// Sends the message of a vector: [`Profile::vector_of`](crate::Profile::vector_of) says which is a channel's.
     fn signal(&self, vector: u16);
 
     /// Sets the level of INTx. Called when it changes.

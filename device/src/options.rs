@@ -25,9 +25,14 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "N")]
     fd: Option<RawFd>,
 
-    /// Number of channels, each with an MSI-X vector of its own [default: the profile's]
+    /// Number of channels [default: the profile's]
     #[arg(long, value_name = "1..=8", value_parser = clap::value_parser!(u8).range(1..=8))]
     channels: Option<u8>,
+
+    /// Number of MSI-X vectors, at most one per channel: channel c signals vector c modulo N. With 0 there is no MSI-X, and
+    /// interrupts come by INTx [default: one per channel]
+    #[arg(long, value_name = "N")]
+    vectors: Option<u16>,
 
     /// Which engine to be
     #[arg(long, value_name = "NAME", default_value = "skx")]

@@ -70,7 +70,7 @@ impl Unaffiliated {
 
     pub(crate) fn config_read(&self, offset: u64, data: &mut [u8]) {
         let config = self.config.lock();
-        let interrupt = self.general.lock().general.asserts() && !self.sink.message_enabled();
+        let interrupt = self.general.lock().general.asserts() && !self.messages();
         config.read(offset, data, interrupt);
     }
 
@@ -133,10 +133,10 @@ impl Unaffiliated {
         self.drive_line(&mut upper);
     }
 
-    /// Sends a channel's message, if messages are on; if not, the line says it already.
+    /// Sends the message of a channel's vector, if messages are on; if not, the line says it already.
     pub(crate) fn send_message(&self, channel: u8) {
-        if self.sink.message_enabled() {
-            self.sink.signal(channel.into());
+        if let Some(vector) = self.profile.vector_of(channel).filter(|_| self.sink.message_enabled()) {
+            self.sink.signal(vector);
         }
     }
 
@@ -145,10 +145,15 @@ impl Unaffiliated {
         self.drive_line(&mut self.general.lock());
     }
 
+    /// MSI-X is there, and on.
+    fn messages(&self) -> bool {
+        self.profile.vectors() != 0 && self.sink.message_enabled()
+    }
+
     /// INTx: MASTER_INT_EN and ATTNSTATUS (3.9), where neither MSI-X nor COMMAND says otherwise.
     fn drive_line(&self, upper: &mut Upper) {
         let allowed = self.command.load(Ordering::Acquire) & COMMAND_INTX_DISABLE == 0;
-        let level = upper.general.asserts() && allowed && !self.sink.message_enabled();
+        let level = upper.general.asserts() && allowed && !self.messages();
         if level != upper.asserted {
             upper.asserted = level;
             self.sink.line(level);

@@ -9,6 +9,9 @@ pub const DEVICE_SKX: u16 = 0x2021;
 /// Device id of the Ice Lake engine (`8086:0b00`).
 pub const DEVICE_ICX: u16 = 0x0b00;
 
+/// Subsystem id of the synthetic profile "netdma", the letters "ND": no real function carries it, and no driver looks.
+pub const SUBSYSTEM_NETDMA: u16 = 0x4e44;
+
 /// Class code: system peripheral, other (base class 08, subclass 80, programming interface 00).
 pub const CLASS_CODE: u32 = 0x08_80_00;
 

@@ -22,7 +22,9 @@ pub fn identity(vectors: u32) -> Identity {
     identity.regions[region::CONFIG as usize] = RegionInfo { size: CONFIG_SIZE as u64, flags };
     let intx = irq::EVENTFD | irq::MASKABLE | irq::AUTOMASKED;
     identity.irqs[irq::INTX as usize] = IrqInfo { count: 1, flags: intx };
-    identity.irqs[irq::MSIX as usize] = IrqInfo { count: vectors, flags: irq::EVENTFD };
+    // Count 0 and no flags: the index is not there.
+    let msix = if vectors == 0 { 0 } else { irq::EVENTFD };
+    identity.irqs[irq::MSIX as usize] = IrqInfo { count: vectors, flags: msix };
     identity.irqs[irq::ERR as usize] = IrqInfo { count: 1, flags: irq::EVENTFD };
     identity.irqs[irq::REQ as usize] = IrqInfo { count: 1, flags: irq::EVENTFD };
     identity
