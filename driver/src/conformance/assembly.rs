@@ -15,9 +15,9 @@ use zerocopy::{FromBytes, IntoBytes};
 
 use super::bench::NotPassed;
 use crate::contract::{
-    Chain, ChannelRequest, Completed, CompletionLocation, ControlFlags, CpuSet32, DescriptorAddr,
-    DmaLocation, NetDmaChannel, NetDmaClient, NetDmaDescriptor, NetDmaInterface, NetDmaVersion,
-    ProviderChannelContext, ProviderHandle, Started, Submitted,
+    Chain, ChannelRequest, ChannelState, Completed, CompletionLocation, ControlFlags, CpuSet32,
+    DescriptorAddr, DmaLocation, NetDmaChannel, NetDmaClient, NetDmaDescriptor, NetDmaInterface,
+    NetDmaVersion, ProviderChannelContext, ProviderHandle, Started, Submitted,
 };
 use crate::hw::{Device, DmaBuffer, Space};
 use crate::ioat::IoatProvider;
@@ -366,10 +366,17 @@ impl Taken<'_> {
 impl Drop for Taken<'_> {
     fn drop(&mut self) {
         let Some(level) = AtPassive::claim() else { return };
-        let given_back = self.net.reset(&level).and_then(|()| self.net.free(&level));
-        if given_back.is_err() && self.net.state() != crate::contract::ChannelState::Freed {
-            // The engine may still write all of it, until the place resets the function for the next check.
+        let give_back = || self.net.reset(&level).and_then(|()| self.net.free(&level)).is_ok();
+        if self.net.state() == ChannelState::Freed || give_back() {
+            return;
+        }
+        // It does not stop by itself, so the whole function is made to; then the book can be closed.
+        let stopped = self.assembly.device.registers.reset().is_ok();
+        if !stopped || !give_back() {
             self.assembly.wild.set(true);
+        }
+        if !stopped {
+            // The engine may still write all of it.
             std::mem::forget((self.slots.clone(), self.word.clone(), self.keep.take()));
         }
     }

@@ -1,10 +1,14 @@
 //! The one engine behind a socket or a PCI address, as the checks get it: opened anew and reset for each.
 
+use ioat_spec::pci::{DEVICE_SKX, SUBSYSTEM_NETDMA, VENDOR_INTEL};
 use ioat_stage::pause::SharedPause;
 
 use super::bench::{Place, Unavailable, Wanted};
 use crate::hw::{self, Device, HwError, Space};
 use crate::ioat::{Identity, IoatError, identify};
+
+/// Offset of the subsystem id in configuration space.
+const SUBSYSTEM_ID: u64 = 0x2e;
 
 /// [`Place`] for an engine that is not this process's own.
 pub struct Elsewhere {
@@ -95,4 +99,14 @@ impl Place for Elsewhere {
         });
         Ok(opened.map_err(anyhow::Error::from))
     }
+}
+
+/// What the engine is called: the virtual device's synthetic profile says so in its subsystem id alone.
+fn profile_of(device: &Device, identity: &Identity) -> Result<&'static str, HwError> {
+    let subsystem = device.read16(Space::Config, SUBSYSTEM_ID)?;
+    Ok(match (identity.vendor, identity.device, subsystem) {
+        (VENDOR_INTEL, DEVICE_SKX, SUBSYSTEM_NETDMA) => "netdma",
+        (VENDOR_INTEL, DEVICE_SKX, _) => "skx",
+        _ => identity.family,
+    })
 }

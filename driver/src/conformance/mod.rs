@@ -20,9 +20,9 @@ mod work;
 mod completion;
 
 pub use bench::{Bench, NotPassed, Place, Unavailable, Verdict, Wanted};
+pub use elsewhere::Elsewhere;
 #[cfg(feature = "sim")]
 pub use in_process::InProcess;
-pub use elsewhere::Elsewhere;
 pub use run::{Outcome, Ran, TOUCHES_NO_HARDWARE, run};
 
 /// Where a statement comes from.
