@@ -15,9 +15,17 @@ mod elsewhere;
 
 mod assembly;
 
+mod watched;
+
 mod work;
 
 mod completion;
+
+mod channel;
+
+mod transfer;
+
+mod choices_channel;
 
 pub use bench::{Bench, NotPassed, Place, Unavailable, Verdict, Wanted};
 pub use elsewhere::Elsewhere;
@@ -107,5 +115,7 @@ use {ensure, ensure_eq, statement};
 
 /// Every statement, in the contract's order, then the choices.
 pub fn statements() -> impl Iterator<Item = &'static Statement> {
-    [completion::STATEMENTS].into_iter().flatten()
+    [completion::STATEMENTS, channel::STATEMENTS, transfer::STATEMENTS, choices_channel::STATEMENTS]
+        .into_iter()
+        .flatten()
 }
