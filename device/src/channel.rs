@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use ioat_spec::{ChanCtrl, ChanErr, ChannelState};
+use ioat_spec::{ChanCtrl, ChanErr, ChannelState, DcaCtrl};
 
 use crate::complete::Permit;
 use crate::doorbell::Rung;
@@ -117,7 +117,7 @@ pub(crate) struct Kept {
     pub(crate) chan_ctrl: ChanCtrl,
     pub(crate) chan_err: ChanErr,
     pub(crate) chan_err_msk: ChanErr,
-    pub(crate) dca_ctrl: u32,
+    pub(crate) dca_ctrl: DcaCtrl,
     /// The high half of CHANSTS as it was when the low half was read.
     pub(crate) status_high: Option<u64>,
 }
@@ -125,6 +125,8 @@ pub(crate) struct Kept {
 /// One channel.
 pub(crate) struct Channel<F> {
     pub(crate) number: u8,
+    /// DMACAPABILITY has DCA: DCACTRL is the target of hints, not scratch, and a context change sets it.
+    pub(crate) dca: bool,
     /// DMACOUNT, and the orders to the run.
     pub(crate) signals: Arc<Signals>,
     pub(crate) state: State,
@@ -156,9 +158,10 @@ pub(crate) enum Reaction {
 }
 
 impl<F> Channel<F> {
-    pub(crate) fn new(number: u8, path_faults: F, edge_faults: F) -> Self {
+    pub(crate) fn new(number: u8, dca: bool, path_faults: F, edge_faults: F) -> Self {
         Self {
             number,
+            dca,
             signals: Arc::default(),
             state: State::Halted,
             after: After::Continue,
@@ -276,9 +279,12 @@ impl<F> Channel<F> {
             self.signals.order(Signal::ABANDON);
         }
         // CHANERR and its mask are sticky.
-        let Kept { chain_addr, chan_cmp, chan_ctrl, chan_err: _, chan_err_msk: _, dca_ctrl: _, status_high } =
+        let Kept { chain_addr, chan_cmp, chan_ctrl, chan_err: _, chan_err_msk: _, dca_ctrl, status_high } =
             &mut self.kept;
         (*chain_addr, *chan_cmp, *chan_ctrl, *status_high) = (0, 0, ChanCtrl::new(), None);
+        if self.dca {
+            *dca_ctrl = DcaCtrl::new();
+        }
         self.in_flight()
     }
 
@@ -288,6 +294,7 @@ impl<F> Channel<F> {
         // Every field is named here, so that a new one breaks the build until reset knows it.
         let Self {
             number: _,
+            dca: _,
             signals: _,
             state: _,
             after: _,
@@ -319,6 +326,13 @@ impl<F> Channel<F> {
         self.state = State::Halted;
         self.stop_then(After::Continue);
         self.kept.chan_err = self.kept.chan_err.union(chanerr);
+    }
+
+    /// A context change was carried out: its target stays until the next one, or RESET (contract 1.12, ND-A4).
+    pub(crate) fn change_context(&mut self, target: Option<DcaCtrl>) {
+        if let Some(target) = target {
+            self.kept.dca_ctrl = target;
+        }
     }
 
     /// There is work, and nobody does it.

@@ -1,7 +1,7 @@
 //! What a channel's registers mean (device model 2.2 and 2.5).
 
 use ioat_spec::register::DMA_COMP_V2_V3;
-use ioat_spec::{ChanCmd, ChanCtrl, ChanErr, ChanSts, ChannelRegister};
+use ioat_spec::{ChanCmd, ChanCtrl, ChanErr, ChanSts, ChannelRegister, DcaCtrl};
 use ioat_stage::{Faults, Trace};
 
 use crate::channel::{Channel, Reaction};
@@ -41,7 +41,7 @@ impl<F: Faults> Channel<F> {
             ChannelRegister::Cdar => self.current,
             ChannelRegister::ChanErr => self.kept.chan_err.into_bits().into(),
             ChannelRegister::ChanErrMsk => self.kept.chan_err_msk.into_bits().into(),
-            ChannelRegister::DcaCtrl => self.kept.dca_ctrl.into(),
+            ChannelRegister::DcaCtrl => self.kept.dca_ctrl.into_bits().into(),
         }
     }
 
@@ -81,7 +81,9 @@ impl<F: Faults> Channel<F> {
                 Reaction::Done
             }
             ChannelRegister::DcaCtrl => {
-                store32(&mut self.kept.dca_ctrl, written);
+                let mut bits = self.kept.dca_ctrl.into_bits();
+                store32(&mut bits, written);
+                self.kept.dca_ctrl = DcaCtrl::from_bits(bits);
                 Reaction::Done
             }
             ChannelRegister::DmaComp | ChannelRegister::ChanSts | ChannelRegister::Cdar => Reaction::Done,

@@ -6,9 +6,10 @@ use vm_memory::Bytes;
 
 use crate::fetch::Slot;
 use crate::memory::{GuestMemory, Lane, Want, access};
+use crate::page_break::Break;
 use crate::path::{Path, error};
 use crate::signals::{Signal, Signals};
-use crate::translate::{Kind, Operation, Planned, Ranges, Refused, ranges};
+use crate::translate::{Kind, Operation, Planned, Ranges, Refused, piece};
 
 /// A descriptor whose data is in place.
 #[derive(Clone, Copy, Debug)]
@@ -69,7 +70,7 @@ pub(crate) fn rest<M: GuestMemory, F: Faults, T: Trace>(
         if signal.says(Signal::PARK) || path.memory.yield_requested() {
             return Err(Unfinished::Remains(operation));
         }
-        match ranges(&operation, path.memory) {
+        match piece(&operation, path.memory) {
             Ok(piece) => operation.at += move_piece(&piece, &operation),
             Err(chanerr) => return Err(refuse(&operation, chanerr, error(chanerr), path)),
         }
@@ -120,10 +121,11 @@ fn move_piece(piece: &Ranges<'_>, operation: &Operation) -> u64 {
 /// The fault: flips bits of one byte of the output.
 #[cold]
 fn corrupt<M: GuestMemory>(operation: Operation, offset: u64, mask: u8, memory: &M) -> Mark {
-    if operation.kind == Kind::Null {
+    if matches!(operation.kind, Kind::Null | Kind::Context) {
         return Mark::Ok;
     }
-    let address = operation.destination + offset % u64::from(operation.slot.size);
+    let offset = offset % u64::from(operation.slot.size);
+    let (address, _) = Break::place(operation.breaks.destination, operation.destination, offset, 1);
     let Ok(byte) = memory.resolve(Lane::Destination, address, 1, Want::Write) else { return Mark::Ok };
     match byte.read_obj::<u8>(0).and_then(|value| byte.write_obj(value ^ mask, 0)) {
         Ok(()) => Mark::Faulted,

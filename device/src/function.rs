@@ -81,7 +81,9 @@ impl<F: Faults, T: Trace> Function<F, T> {
         interrupts: Arc<dyn InterruptSink>,
     ) -> Self {
         assert!((1..=31).contains(&profile.channels), "a function has 1 to 31 channels");
-        let channel = |number| Mutex::new(Channel::new(number, faults(Some(number)), faults(Some(number))));
+        let dca = profile.dma_capability.dca();
+        let channel =
+            |number| Mutex::new(Channel::new(number, dca, faults(Some(number)), faults(Some(number))));
         let channels = (0..profile.channels).map(channel).collect();
         Self {
             profile,
@@ -182,6 +184,7 @@ impl<F: Faults, T: Trace> Function<F, T> {
             chain,
             completed: channel.completed,
             current: channel.current,
+            dca: None,
             ending: Ending::Stopped(None),
         })
     }
@@ -191,13 +194,14 @@ impl<F: Faults, T: Trace> Function<F, T> {
     /// # Panics
     /// If the run is another function's.
     pub fn finish<M>(&self, run: Run<M, F, T>) -> Finished<M> {
-        let Run { terms, memory, faults, chain, completed, current, ending, trace: _, signals: _ } = run;
+        let Run { terms, memory, faults, chain, completed, current, dca, ending, trace: _, signals: _ } = run;
         let mut channel = self.channels[usize::from(terms.channel)].lock();
         channel.path_faults = Some(faults);
         if channel.generation == terms.generation {
             channel.completed = completed;
             channel.current = current;
             channel.sequence = chain.place.sequence;
+            channel.change_context(dca);
             self.publish(&mut channel, chain, ending);
         }
         Finished { memory, more: channel.has_work() && self.unaffiliated.bus_master() }
@@ -235,7 +239,7 @@ impl<F: Faults, T: Trace> Function<F, T> {
             err_cmp_en: channel.kept.chan_ctrl.err_cmp_en(),
             chan_err_msk: channel.kept.chan_err_msk,
             transfer_max_bytes: self.profile.transfer_max_bytes(),
-            fill: self.profile.dma_capability.fill(),
+            capability: self.profile.dma_capability,
         }
     }
 

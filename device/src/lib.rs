@@ -28,6 +28,8 @@ mod doorbell;
 
 mod fetch;
 
+mod page_break;
+
 mod translate;
 
 mod copy;

@@ -1,6 +1,6 @@
 //! What stages 2 to 5 of one run work with.
 
-use ioat_spec::ChanErr;
+use ioat_spec::{ChanErr, DmaCapability};
 use ioat_stage::{Event, Faults, Mark, Op, Point, Stage, Trace, Verdict};
 
 use crate::memory::GuestMemory;
@@ -18,8 +18,8 @@ pub(crate) struct Terms {
     pub(crate) chan_err_msk: ChanErr,
     /// XFERCAP in bytes.
     pub(crate) transfer_max_bytes: u64,
-    /// DMACAPABILITY has FILL.
-    pub(crate) fill: bool,
+    /// DMACAPABILITY.
+    pub(crate) capability: DmaCapability,
 }
 
 /// The surroundings of one descriptor on its way.

@@ -37,7 +37,9 @@ pub struct ChannelsError(pub u8);
 
 /// A vector count that the device cannot have.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("{vectors} MSI-X vectors: a device of {channels} channels has 0 (line interrupts only) to {channels}")]
+#[error(
+    "{vectors} MSI-X vectors: a device of {channels} channels has 0 (line interrupts only) to {channels}"
+)]
 pub struct VectorsError {
     /// What was asked for.
     pub vectors: u16,

@@ -3,19 +3,21 @@
 //! begin (under the channel's lock) makes a [`Run`], which owns the chain, the memory and the channel's faults;
 //! [`Run::run`] may take long; finish (under the lock) publishes what it did, or discards it.
 
+mod aside;
+
 use std::sync::Arc;
 
-use ioat_spec::ChanErr;
+use ioat_spec::{ChanErr, DcaCtrl};
 use ioat_stage::{Faults, Trace};
 
 use crate::channel::{Chain, Owed, Place};
 use crate::complete::{self, Notice, Permit, Retired};
-use crate::copy::{self, Copied, Unfinished};
+use crate::copy::{self, Copied};
 use crate::fetch;
 use crate::memory::GuestMemory;
 use crate::path::{Path, Terms};
 use crate::signals::{Signal, Signals};
-use crate::translate::{self, Operation, PIECE_BYTES, Refused};
+use crate::translate::{self, PIECE_BYTES, Refused, Unplanned};
 
 /// A step ends after the descriptor that reaches this many bytes: CHANSTS shows progress at least that often.
 const STEP_BYTES: u64 = 1 << 20;
@@ -36,6 +38,8 @@ pub struct Run<M, F, T> {
     pub(crate) completed: u64,
     /// The last one that was fetched.
     pub(crate) current: u64,
+    /// The DCA target of the last context change.
+    pub(crate) dca: Option<DcaCtrl>,
     pub(crate) ending: Ending,
 }
 
@@ -61,6 +65,7 @@ struct Progress<'a> {
     tally: Tally,
     owed: &'a mut Option<Owed>,
     starting: &'a mut bool,
+    dca: &'a mut Option<DcaCtrl>,
     ending: &'a mut Ending,
     signals: &'a Signals,
 }
@@ -93,13 +98,13 @@ impl<M: GuestMemory, F: Faults, T: Trace> Run<M, F, T> {
     // Not inlined: the loop needs every register there is.
     #[inline(never)]
     pub fn run(&mut self) {
-        let Self { terms, memory, faults, trace, signals, chain, completed, current, ending } = self;
+        let Self { terms, memory, faults, trace, signals, chain, completed, current, dca, ending } = self;
         let mut path = Path { terms, memory, faults, trace: &**trace };
         let Chain { place, starting, owed } = chain;
         let (sound, ask_at) = (*completed, 0);
         let tally =
             Tally { place: *place, completed: *completed, current: *current, spent: 0, ask_at, sound };
-        let mut progress = Progress { tally, owed, starting, ending, signals };
+        let mut progress = Progress { tally, owed, starting, dca, ending, signals };
         progress.execute_all(&mut path);
         progress.verify(&mut path);
         (*place, *completed, *current) =
@@ -112,7 +117,7 @@ impl Progress<'_> {
     #[inline(always)]
     fn execute_all<M: GuestMemory, F: Faults, T: Trace>(&mut self, path: &mut Path<'_, M, F, T>) {
         // Only the first one can be owed: a descriptor that becomes so ends the run.
-        if self.owed.is_some() && (self.stops_inside() || self.aside(path, carry_on) == Flow::End) {
+        if self.owed.is_some() && (self.stops_inside() || self.aside(path, aside::carry_on) == Flow::End) {
             return;
         }
         while !self.stops(path.memory) {
@@ -130,8 +135,8 @@ impl Progress<'_> {
         path: &mut Path<'_, M, F, T>,
         way: impl FnOnce(&mut Progress<'_>, &mut Path<'_, M, F, T>) -> Flow,
     ) -> Flow {
-        let Self { tally, owed, starting, ending, signals } = self;
-        let mut copy = Progress { tally: *tally, owed, starting, ending, signals };
+        let Self { tally, owed, starting, dca, ending, signals } = self;
+        let mut copy = Progress { tally: *tally, owed, starting, dca, ending, signals };
         let flow = way(&mut copy, &mut path.again());
         *tally = copy.tally;
         flow
@@ -247,93 +252,22 @@ fn execute<M: GuestMemory, F: Faults, T: Trace>(
     };
     let planned = match translate::plan(fetched, path) {
         Ok(planned) => planned,
-        Err(refused) => return progress.aside(path, |progress, path| progress.refused(refused, None, path)),
+        Err(Unplanned::Refused(refused)) => {
+            return progress.aside(path, |progress, path| progress.refused(refused, None, path));
+        }
+        Err(Unplanned::Rare(fetched)) => {
+            return progress.aside(path, |progress, path| aside::rare(fetched, progress, path));
+        }
     };
     let permit = complete::reserve(&planned.operation.slot, path);
     if permit == Permit::Early {
-        return progress.aside(path, |progress, path| complete_early(planned.operation, progress, path));
+        return progress
+            .aside(path, |progress, path| aside::complete_early(planned.operation, progress, path));
     }
     match copy::run(planned, path) {
         Ok(copied) => progress.retire(copied, permit, path),
         Err(unfinished) => {
-            progress.aside(path, |progress, path| finish_later(unfinished, permit, progress, path))
+            progress.aside(path, |progress, path| aside::finish_later(unfinished, permit, progress, path))
         }
-    }
-}
-
-/// The rest of a descriptor that an earlier step left half done.
-#[inline(never)]
-fn carry_on<M: GuestMemory, F: Faults, T: Trace>(
-    progress: &mut Progress<'_>,
-    path: &mut Path<'_, M, F, T>,
-) -> Flow {
-    let Some(Owed { operation, permit }) = progress.owed.take() else { return Flow::End };
-    let copied = match translate::resume(operation, path) {
-        Ok(planned) => copy::run(planned, path),
-        Err(refused) => Err(Unfinished::Refused(refused)),
-    };
-    match copied {
-        Ok(copied) => settle(copied, permit, progress, path),
-        Err(unfinished) => finish_later(unfinished, permit, progress, path),
-    }
-}
-
-/// What follows the first piece of a descriptor, if it was not all of it.
-#[inline(never)]
-fn finish_later<M: GuestMemory, F: Faults, T: Trace>(
-    unfinished: Unfinished,
-    permit: Permit,
-    progress: &mut Progress<'_>,
-    path: &mut Path<'_, M, F, T>,
-) -> Flow {
-    let outcome = match unfinished {
-        Unfinished::Remains(operation) => copy::rest(&operation, progress.signals, path),
-        other => Err(other),
-    };
-    match outcome {
-        Ok(copied) => settle(copied, permit, progress, path),
-        Err(Unfinished::Remains(operation)) => {
-            *progress.owed = Some(Owed { operation, permit });
-            Flow::End
-        }
-        Err(Unfinished::Refused(refused)) => progress.refused(refused, Some(permit), path),
-        Err(Unfinished::Abandoned) => Flow::End,
-    }
-}
-
-/// Retires a descriptor that took more than one piece or step.
-fn settle<M: GuestMemory, F: Faults, T: Trace>(
-    copied: Copied,
-    permit: Permit,
-    progress: &mut Progress<'_>,
-    path: &mut Path<'_, M, F, T>,
-) -> Flow {
-    if permit != Permit::Early {
-        return progress.retire(copied, permit, path);
-    }
-    // The word and the interrupt came before the data.
-    match complete::retire(copied, Permit::Silent, progress.tally.place.done, progress.signals, path) {
-        Ok(retired) => progress.retired(Retired { notice: Notice::Quiet, ..retired }),
-        Err(refused) => progress.halted(refused.chanerr, path),
-    }
-}
-
-/// The fault `early`: the word and what follows it now, the data in a later step.
-#[cold]
-fn complete_early<M: GuestMemory, F: Faults, T: Trace>(
-    operation: Operation,
-    progress: &mut Progress<'_>,
-    path: &mut Path<'_, M, F, T>,
-) -> Flow {
-    let done = progress.tally.place.done;
-    match complete::retire_early(&operation.slot, done, progress.signals, path) {
-        Ok(retired) => {
-            progress.tally.completed = retired.completed;
-            *progress.ending = Ending::Stopped(Some(retired));
-            *progress.starting = true;
-            *progress.owed = Some(Owed { operation, permit: Permit::Early });
-            Flow::End
-        }
-        Err(refused) => progress.halted(refused.chanerr, path),
     }
 }

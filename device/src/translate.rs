@@ -2,12 +2,16 @@
 //!
 //! Host ranges are found for at most 64 KiB at a time: an unmap may come between two pieces, and the next one is then
 //! translated anew.
+//!
+//! What few descriptors ask for, page breaks and context changes, leaves the loop here ([`Unplanned::Rare`]) and is
+//! planned by [`plan_rare`], so that a plain copy pays nothing for it.
 
 use ioat_spec::{ChanErr, Control, Opcode};
 use ioat_stage::{Faults, Mark, Point, Stage, Trace, Verdict};
 
 use crate::fetch::{Fetched, Slot};
 use crate::memory::{GuestMemory, Lane, VolatileSlice, Want};
+use crate::page_break::{Break, Breaks};
 use crate::path::{Path, Terms, error};
 
 /// Bytes between two looks at the orders to stop.
@@ -27,6 +31,8 @@ pub(crate) enum Kind {
     Copy,
     Fill,
     Null,
+    /// A context change: nothing moves, the channel's DCA target changes.
+    Context,
 }
 
 /// A valid descriptor and how far it is carried out; it holds no host memory, so it may wait.
@@ -35,9 +41,10 @@ pub(crate) enum Kind {
 pub(crate) struct Operation {
     pub(crate) slot: Slot,
     pub(crate) kind: Kind,
-    /// The source's address; a fill's pattern.
+    /// The source's address; a fill's pattern; a context change's target.
     pub(crate) source: u64,
     pub(crate) destination: u64,
+    pub(crate) breaks: Breaks,
     /// Bytes done.
     pub(crate) at: u64,
     /// Stage 4's verdict, if it was to corrupt a byte: offset and mask.
@@ -65,22 +72,33 @@ pub(crate) struct Refused {
     pub(crate) chanerr: ChanErr,
 }
 
+/// A descriptor that [`plan`] did not plan.
+pub(crate) enum Unplanned {
+    Refused(Refused),
+    /// It was asked about, and [`plan_rare`] is to go on with it.
+    Rare(Fetched),
+}
+
 /// Checks a descriptor, and finds the host memory of its first piece.
 #[inline(always)]
 pub(crate) fn plan<'m, M: GuestMemory, F: Faults, T: Trace>(
     fetched: Fetched,
     path: &mut Path<'m, M, F, T>,
-) -> Result<Planned<'m>, Refused> {
+) -> Result<Planned<'m>, Unplanned> {
     let (destination, len) = (fetched.descriptor.destination, u64::from(fetched.descriptor.size));
     let verdict = path.ask(Point::Translate, fetched.sequence, destination, len);
     let planned = match verdict {
         Verdict::Halt { chanerr } => Err(ChanErr::from_bits(chanerr)),
-        _ => check(&fetched, path.terms).and_then(|kind| {
-            let source = fetched.descriptor.source;
-            let slot = fetched.slot();
-            let operation = Operation { slot, kind, source, destination, at: 0, corrupt: None };
-            ranges(&operation, path.memory).map(|ranges| Planned { operation, ranges })
-        }),
+        _ => match check(&fetched, path.terms) {
+            Ok(None) => return Err(Unplanned::Rare(fetched)),
+            Ok(Some(kind)) => {
+                let (slot, source) = (fetched.slot(), fetched.descriptor.source);
+                let breaks = Breaks::NONE;
+                let operation = Operation { slot, kind, source, destination, breaks, at: 0, corrupt: None };
+                ranges(&operation, path.memory).map(|ranges| Planned { operation, ranges })
+            }
+            Err(chanerr) => Err(chanerr),
+        },
     };
     let mark = match &planned {
         Ok(_) => Mark::Ok,
@@ -88,6 +106,24 @@ pub(crate) fn plan<'m, M: GuestMemory, F: Faults, T: Trace>(
         Err(chanerr) => error(*chanerr),
     };
     path.event(Stage::Translate, fetched.sequence, destination, len, mark);
+    planned.map_err(|chanerr| Unplanned::Refused(Refused { slot: fetched.slot(), chanerr }))
+}
+
+/// Goes on with a rare descriptor: checks it, and sees that its first piece is there.
+#[inline(never)]
+pub(crate) fn plan_rare<M: GuestMemory, F: Faults, T: Trace>(
+    fetched: Fetched,
+    path: &Path<'_, M, F, T>,
+) -> Result<Operation, Refused> {
+    let operation = if fetched.descriptor.control().opcode() == Opcode::ContextChange as u8 {
+        context_change(&fetched)
+    } else {
+        broken(&fetched, path.terms)
+    };
+    let planned = operation.and_then(|operation| piece(&operation, path.memory).map(|_| operation));
+    let (destination, len) = (fetched.descriptor.destination, fetched.descriptor.size);
+    let mark = planned.as_ref().map_or_else(|chanerr| error(*chanerr), |_| Mark::Ok);
+    path.event(Stage::Translate, fetched.sequence, destination, len.into(), mark);
     planned.map_err(|chanerr| Refused { slot: fetched.slot(), chanerr })
 }
 
@@ -96,50 +132,69 @@ pub(crate) fn resume<'m, M: GuestMemory, F: Faults, T: Trace>(
     operation: Operation,
     path: &Path<'m, M, F, T>,
 ) -> Result<Planned<'m>, Refused> {
-    match ranges(&operation, path.memory) {
+    match piece(&operation, path.memory) {
         Ok(ranges) => Ok(Planned { operation, ranges }),
         Err(chanerr) => Err(Refused { slot: operation.slot, chanerr }),
     }
 }
 
-/// The host memory of the next piece: the longest that is contiguous on both sides, up to 64 KiB.
+/// The host memory of the next piece, breaks or not.
+#[inline(never)]
+pub(crate) fn piece<'m, M: GuestMemory>(operation: &Operation, memory: &'m M) -> Result<Ranges<'m>, ChanErr> {
+    let Operation { breaks, at, kind, .. } = *operation;
+    if breaks.is_none() {
+        return ranges(operation, memory);
+    }
+    let left = u64::from(operation.slot.size) - at;
+    let (source, before_source) = Break::place(breaks.source, operation.source, at, left);
+    let (destination, before_destination) = Break::place(breaks.destination, operation.destination, at, left);
+    resolve(kind, source, destination, before_source.min(before_destination).min(PIECE_BYTES), memory)
+}
+
+/// The host memory of the next piece of an operation without breaks.
 #[inline(always)]
-pub(crate) fn ranges<'m, M: GuestMemory>(
-    operation: &Operation,
-    memory: &'m M,
-) -> Result<Ranges<'m>, ChanErr> {
-    let at = operation.at;
+fn ranges<'m, M: GuestMemory>(operation: &Operation, memory: &'m M) -> Result<Ranges<'m>, ChanErr> {
+    let Operation { kind, source, destination, at, .. } = *operation;
     let len = (u64::from(operation.slot.size) - at).min(PIECE_BYTES);
-    // `check` has proven that these sums do not wrap.
+    // `check` has proven that these sums do not wrap where they are addresses.
+    resolve(kind, source.wrapping_add(at), destination.wrapping_add(at), len, memory)
+}
+
+/// The longest that is contiguous on both sides, of at most `len` bytes.
+#[inline(always)]
+fn resolve<M: GuestMemory>(
+    kind: Kind,
+    source: u64,
+    destination: u64,
+    len: u64,
+    memory: &M,
+) -> Result<Ranges<'_>, ChanErr> {
     let destination = || {
         memory
-            .resolve(Lane::Destination, operation.destination + at, len, Want::Write)
+            .resolve(Lane::Destination, destination, len, Want::Write)
             .map_err(|_| ChanErr::DESTINATION_ADDRESS)
     };
-    Ok(match operation.kind {
+    Ok(match kind {
         Kind::Copy => Ranges::Copy {
             source: memory
-                .resolve(Lane::Source, operation.source + at, len, Want::Read)
+                .resolve(Lane::Source, source, len, Want::Read)
                 .map_err(|_| ChanErr::SOURCE_ADDRESS)?,
             destination: destination()?,
         },
         Kind::Fill => Ranges::Fill { destination: destination()? },
-        Kind::Null => Ranges::Nothing,
+        Kind::Null | Kind::Context => Ranges::Nothing,
     })
 }
 
-/// Device model 4.2 and 4.4: what is supported, and which lengths are legal.
+/// Device model 4.2 and 4.4: what is supported, and which lengths are legal. None is one of the rare operations.
 #[inline(always)]
-fn check(fetched: &Fetched, terms: &Terms) -> Result<Kind, ChanErr> {
+fn check(fetched: &Fetched, terms: &Terms) -> Result<Option<Kind>, ChanErr> {
     let descriptor = &fetched.descriptor;
-    let kind = kind(descriptor.control(), terms)?;
+    let Some(kind) = kind(descriptor.control(), terms)? else { return Ok(None) };
     if kind == Kind::Null {
-        return Ok(kind);
+        return Ok(Some(kind));
     }
-    let len = u64::from(descriptor.size);
-    if len == 0 || len > terms.transfer_max_bytes {
-        return Err(ChanErr::LENGTH);
-    }
+    let len = legal(descriptor.size, terms)?;
     let wraps = |address: u64| address.checked_add(len).is_none();
     if kind == Kind::Copy && wraps(descriptor.source) {
         return Err(ChanErr::SOURCE_ADDRESS);
@@ -147,18 +202,61 @@ fn check(fetched: &Fetched, terms: &Terms) -> Result<Kind, ChanErr> {
     if wraps(descriptor.destination) {
         return Err(ChanErr::DESTINATION_ADDRESS);
     }
-    Ok(kind)
+    Ok(Some(kind))
+}
+
+/// The length, if it is one.
+#[inline(always)]
+fn legal(size: u32, terms: &Terms) -> Result<u64, ChanErr> {
+    let len = u64::from(size);
+    if len == 0 || len > terms.transfer_max_bytes { Err(ChanErr::LENGTH) } else { Ok(len) }
 }
 
 #[inline(always)]
-fn kind(control: Control, terms: &Terms) -> Result<Kind, ChanErr> {
+fn kind(control: Control, terms: &Terms) -> Result<Option<Kind>, ChanErr> {
     if control.into_bits() & NOT_PLAIN == 0 {
-        return Ok(Kind::Copy);
+        return Ok(Some(Kind::Copy));
     }
+    let Terms { capability, .. } = terms;
+    let broken = control.src_page_break() || control.dst_page_break();
     match Opcode::from_code(control.opcode()) {
-        Some(Opcode::Copy) if control.src_page_break() || control.dst_page_break() => Err(ChanErr::CONTROL),
-        Some(Opcode::Copy) => Ok(Kind::Null),
-        Some(Opcode::Fill) if terms.fill && !control.dst_page_break() => Ok(Kind::Fill),
+        Some(Opcode::Copy) if broken && !capability.page_break() => Err(ChanErr::CONTROL),
+        Some(Opcode::Copy) if control.null() => Ok(Some(Kind::Null)),
+        Some(Opcode::Copy) => Ok(None),
+        Some(Opcode::Fill) if !capability.fill() => Err(ChanErr::CONTROL),
+        Some(Opcode::Fill) if !control.dst_page_break() => Ok(Some(Kind::Fill)),
+        Some(Opcode::Fill) if capability.page_break() => Ok(None),
+        Some(Opcode::ContextChange) if capability.dca() => Ok(None),
         _ => Err(ChanErr::CONTROL),
     }
+}
+
+/// A copy or a fill with page breaks. Nothing is moved unless all of it has an address.
+fn broken(fetched: &Fetched, terms: &Terms) -> Result<Operation, ChanErr> {
+    let descriptor = &fetched.descriptor;
+    let len = legal(descriptor.size, terms)?;
+    let kind = if descriptor.control().opcode() == Opcode::Fill as u8 { Kind::Fill } else { Kind::Copy };
+    let breaks = Breaks::of(descriptor, kind == Kind::Copy)?;
+    let wraps = |address: u64, side| address.checked_add(Break::before(side, len)).is_none();
+    if kind == Kind::Copy && wraps(descriptor.source, breaks.source) {
+        return Err(ChanErr::SOURCE_ADDRESS);
+    }
+    if wraps(descriptor.destination, breaks.destination) {
+        return Err(ChanErr::DESTINATION_ADDRESS);
+    }
+    let (source, destination) = (descriptor.source, descriptor.destination);
+    Ok(Operation { slot: fetched.slot(), kind, source, destination, breaks, at: 0, corrupt: None })
+}
+
+/// A context change (contract 1.4.1). Bit 0, INT_EN elsewhere, says that it is DCA's context; there is no other. It asks
+/// for no interrupt, so its slot does not, and it moves nothing.
+fn context_change(fetched: &Fetched) -> Result<Operation, ChanErr> {
+    let control = fetched.descriptor.control();
+    if !control.dca_context_change() {
+        return Err(ChanErr::CONTROL);
+    }
+    let slot = Slot { control: control.with_int_en(false), size: 0, ..fetched.slot() };
+    let source = fetched.descriptor.dca_context8().into();
+    let (kind, destination, breaks) = (Kind::Context, 0, Breaks::NONE);
+    Ok(Operation { slot, kind, source, destination, breaks, at: 0, corrupt: None })
 }

@@ -51,6 +51,19 @@ pub struct ChanCmd {
     __: u8,
 }
 
+/// DCACTRL: the processor that cache hints go to (contract 3.4). Without DCA in DMACAPABILITY it is scratch.
+#[bitfield(u32)]
+#[derive(PartialEq, Eq)]
+pub struct DcaCtrl {
+    /// The processor's APIC id.
+    pub apic_id: u16,
+    /// The id holds.
+    pub enable: bool,
+    /// Kept, without effect.
+    #[bits(15)]
+    pub rest: u16,
+}
+
 /// The state field of CHANSTS and of a completion word.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 #[repr(u8)]
@@ -157,6 +170,7 @@ mod tests {
         assert!(!ChanCtrl::from_bits(0x0008).err_cmp_en());
         assert!(ChanCmd::from_bits(0x20).reset() && ChanCmd::from_bits(0x04).suspend());
         assert!(ChanCtrl::from_bits(0x0100).in_use());
+        assert_eq!(DcaCtrl::new().with_apic_id(0x12).with_enable(true).into_bits(), 0x1_0012);
     }
 
     #[test]

@@ -37,6 +37,13 @@ impl Descriptor {
     pub const fn control(&self) -> Control {
         Control::from_bits(self.control)
     }
+
+    /// The target of a DCA context change: an 8-bit APIC id in the low byte of the first word.
+    #[must_use]
+    #[doc(alias = "DCAContext8")]
+    pub const fn dca_context8(&self) -> u8 {
+        self.size.to_le_bytes()[0]
+    }
 }
 
 /// The control word of COPY, NULL and FILL (device model 4.2).
@@ -69,6 +76,16 @@ pub struct Control {
     __: u16,
     /// The operation, see [`Opcode`].
     pub opcode: u8,
+}
+
+impl Control {
+    /// Bit 0 under [`Opcode::ContextChange`]: the context is DCA's. Under every other operation that bit is
+    /// [`int_en`](Self::int_en), so the operation is to be looked at first.
+    #[must_use]
+    #[doc(alias = "NET_DMA_DCA_CONTEXT_CHANGE")]
+    pub const fn dca_context_change(self) -> bool {
+        self.opcode() == Opcode::ContextChange as u8 && self.int_en()
+    }
 }
 
 /// Operation codes.
@@ -142,6 +159,14 @@ mod tests {
         assert_eq!(Control::new().with_fence(true).into_bits(), 0x10);
         assert_eq!(Control::new().with_null(true).into_bits(), 0x20);
         assert_eq!(Control::new().with_dst_dca(true).into_bits(), 0x200);
+    }
+
+    #[test]
+    fn bit_0_is_dcas_only_under_the_whole_byte_of_a_context_change() {
+        assert!(Control::from_bits(0xff00_0001).dca_context_change());
+        assert!(!Control::from_bits(0xff00_0000).dca_context_change());
+        assert!(!Control::from_bits(0x7f00_0001).dca_context_change());
+        assert_eq!(Descriptor { size: 0x1234_5607, ..Descriptor::default() }.dca_context8(), 7);
     }
 
     #[test]

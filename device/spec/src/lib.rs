@@ -21,7 +21,7 @@ pub mod chanerr;
 pub mod descriptor;
 
 pub use chanerr::ChanErr;
-pub use channel::{ChanCmd, ChanCtrl, ChanSts, ChannelState};
+pub use channel::{ChanCmd, ChanCtrl, ChanSts, ChannelState, DcaCtrl};
 pub use descriptor::{Control, Descriptor, Opcode};
 pub use general::{CbVer, DmaCapability, IntrCtrl};
 pub use register::{ChannelRegister, GeneralRegister, Located, locate};

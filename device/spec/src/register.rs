@@ -99,7 +99,7 @@ registers! {
         ChanErr = 0x28, 4, "CHANERR";
         /// Channel error mask: a set bit is neither latched nor acted upon.
         ChanErrMsk = 0x2c, 4, "CHANERRMSK";
-        /// Direct cache access control; scratch.
+        /// Direct cache access control, see [`crate::DcaCtrl`].
         DcaCtrl = 0x30, 4, "DCACTRL";
     }
 }
