@@ -70,7 +70,7 @@ pub(super) struct Assembly {
     pub(super) watched: Arc<Watched>,
     pub(super) processors: Arc<Processors>,
     started: Option<ProviderHandle<Started>>,
-    pub(super) interrupt: Option<Interrupt>,
+    interrupt: Option<Interrupt>,
     /// A channel could not be stopped: Stop would wait for it forever.
     wild: Cell<bool>,
 }
@@ -153,11 +153,6 @@ impl Assembly {
         let started = self.started.as_ref().ok_or_else(|| failed("the provider is not started"))?;
         let net = self.interface.allocate_channel(started.id(), request, told.clone(), &passive()?);
         Ok(Asked { net, word, told })
-    }
-
-    /// Gives up the provider's handle, for a check that stops it itself.
-    pub(super) fn take_started(&mut self) -> Result<ProviderHandle<Started>, NotPassed> {
-        self.started.take().ok_or_else(|| failed("the provider was stopped before"))
     }
 
     /// Waits until `holds`, looking once a millisecond.
@@ -290,12 +285,6 @@ impl Taken<'_> {
     pub(super) fn lay_at(&self, slot: usize, descriptors: &[NetDmaDescriptor]) -> Result<Laid, NotPassed> {
         self.laid.set(self.laid.get().max(slot + descriptors.len()));
         lay_in(&self.slots, slot, descriptors)
-    }
-
-    /// The slot where the next chain will be laid.
-    pub(super) fn next_slot(&self) -> DescriptorAddr {
-        DescriptorAddr::new(self.slots.iova() + (self.laid.get() * DESCRIPTOR_SIZE) as u64)
-            .expect("slots are aligned, and not at 0")
     }
 
     /// The descriptor at `address` as it is now.

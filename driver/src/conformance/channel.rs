@@ -128,7 +128,7 @@ fn c_ch_01_a_channel_that_is_allocated_has_its_processor(bench: &Bench<'_>) -> V
 fn c_ch_02_the_processor_is_one_of_the_mask(bench: &Bench<'_>) -> Verdict {
     let assembly = Assembly::new(bench.engine()?)?;
     for cpu in (0..assembly.processors.count()).map(CpuNumber) {
-        let channels = (0..assembly.provider.identity().channels);
+        let channels = 0..assembly.provider.identity().channels;
         // The first finds a channel whose interrupt goes there; for the others only the DPC does.
         let channels = channels.map(|_| assembly.channel_on(CpuSet32::of(cpu)));
         for taken in channels.collect::<Result<Vec<Taken<'_>>, _>>()? {

@@ -165,8 +165,8 @@ impl Channel {
 
     /// Gives the channel back. The engine forgets chain and completion word; both may be unmapped afterwards.
     pub(super) fn release(&self) -> Result<(), CommandError> {
-        let stopped = self.halt();
         let _quiet = self.quiet();
+        let stopped = self.halt();
         let mut state = self.state.lock();
         state.generation = state.generation.wrapping_add(1);
         state.phase = Phase::Free;
@@ -193,8 +193,12 @@ impl Channel {
                 }
             }
         }
+        // Until the engine has the new chain, its CHANSTS tells of the old one: a DPC that is late must not take that
+        // for the new chain's, as one that reads CHANSTS would (f).
+        let quiet = self.quiet();
         self.load(first, walked, count);
         self.ring_from(first.physical().get(), count)?;
+        drop(quiet);
         // A device that is gone takes writes in silence; this look is the first chance to notice.
         self.registers.chansts()?;
         Ok(())
@@ -329,8 +333,9 @@ impl Channel {
         if phase == Phase::Free {
             return Err(CommandError::Phase(phase));
         }
-        self.halt()?;
+        // Before the engine is halted: a late DPC that reads CHANSTS (f) must not take the halt for an error.
         let quiet = self.quiet();
+        self.halt()?;
         let mut state = self.state.lock();
         state.generation = state.generation.wrapping_add(1);
         state.phase = after;
@@ -368,9 +373,9 @@ impl Channel {
         self.registers.rearm()
     }
 
-    /// The engine is stopped: its next chain is this one. The completion word says Armed until it reports.
+    /// The engine is stopped: its next chain is this one. The completion word says Armed until it reports. No DPC
+    /// reports meanwhile.
     fn load(&self, first: &FirstDescriptor, walked: Walked, count: u16) {
-        let _quiet = self.quiet();
         let mut state = self.state.lock();
         state.generation = state.generation.wrapping_add(1);
         state.phase = Phase::Running;
