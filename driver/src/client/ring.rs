@@ -6,7 +6,7 @@ use ioat_spec::descriptor::DESCRIPTOR_SIZE;
 use zerocopy::IntoBytes;
 
 use super::Error;
-use crate::contract::{Chain, CompletionLocation, DescriptorAddr, DmaLocation, NetDmaDescriptor};
+use crate::contract::{AnchorSlot, Chain, CompletionLocation, DescriptorAddr, DmaLocation, NetDmaDescriptor};
 use crate::hw::{DmaBuffer, DmaMemory};
 
 /// Most slots: DMACOUNT counts modulo 65536, and one slot stays free.
@@ -50,6 +50,12 @@ impl Ring {
 
     pub(super) fn buffer(&self) -> &Arc<DmaBuffer> {
         &self.buffer
+    }
+
+    /// A slot for the interface's own descriptor, in the page of the completion word.
+    pub(super) fn anchor(&self) -> AnchorSlot {
+        AnchorSlot::new(self.buffer.clone(), self.buffer.len() - WORD_GAP / 2)
+            .expect("the place is inside, and aligned like the buffer")
     }
 
     /// Writes `descriptors` behind the tail, which stays where it is until [`Self::advance`].

@@ -86,8 +86,10 @@ impl Shared {
         let request = ChannelRequest {
             completion: completion.clone(),
             processors: options.affinity,
+            group: None,
             priority: 0,
             max_outstanding: ring.capacity(),
+            anchor: Some(ring.anchor()),
         };
         let providers = open.interface.providers();
         let (id, ..) = providers.first().ok_or(AllocateError::NotStarted)?;

@@ -129,6 +129,12 @@ impl DmaLocation {
         PhysAddr(self.buffer.iova().wrapping_add(self.offset as u64))
     }
 
+    /// Where the CPU sees it: for C, which wants a pointer. It is good as long as the buffer lives.
+    #[must_use]
+    pub fn virtual_address(&self) -> *mut std::ffi::c_void {
+        self.buffer.slice().ptr_guard_mut().as_ptr().wrapping_add(self.offset).cast()
+    }
+
     /// The memory it is in.
     #[must_use]
     pub fn buffer(&self) -> &Arc<DmaBuffer> {

@@ -95,6 +95,12 @@ impl CompletionLocation {
         self.0.physical()
     }
 
+    /// Where the CPU reads it, for C.
+    #[must_use]
+    pub fn virtual_address(&self) -> *mut std::ffi::c_void {
+        self.0.virtual_address()
+    }
+
     /// Reads it once; data that the engine wrote before is visible afterwards.
     #[must_use]
     pub fn load(&self) -> CompletionValue {

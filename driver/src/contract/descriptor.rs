@@ -40,6 +40,18 @@ impl ControlFlags {
     /// 2.0: cache hint for the destination.
     #[doc(alias = "NET_DMA_DESTINATION_DCA_ENABLE")]
     pub const DESTINATION_DCA_ENABLE: Self = Self(0x200);
+    /// The operation type field. Its value is inferred: the pages name it without one.
+    #[doc(alias = "NET_DMA_OP_TYPE_MASK")]
+    pub const OP_TYPE_MASK: Self = Self(0xff00_0000);
+    /// The word of a context-change descriptor: the operation and its one sub-flag, which is the bit that otherwise
+    /// means an interrupt.
+    #[doc(alias = "NET_DMA_DCA_CONTEXT_CHANGE")]
+    pub const CONTEXT_CHANGE: Self = Self(0xff00_0001);
+    /// What a reader of 1.x finds zero (inferred: the pages name a mask without a value).
+    #[doc(alias = "NET_DMA_RESERVED_MASK")]
+    pub const RESERVED_V1: Self = Self(0x00ff_ffc0);
+    /// What a reader of 2.0 finds zero (inferred).
+    pub const RESERVED_V2: Self = Self(0x00ff_fd00);
 
     /// These flags and `other`.
     #[must_use]
@@ -73,6 +85,49 @@ impl ControlFlags {
     #[must_use]
     pub const fn updates_status(self) -> bool {
         self.contains(Self::STATUS_UPDATE_ON_COMPLETION)
+    }
+}
+
+/// The three readings of a context-change descriptor's first word, a union with TransferSize (2.0).
+pub trait DcaContext {
+    /// All 32 bits.
+    #[doc(alias = "DCAContext32")]
+    fn dca_context32(&self) -> u32;
+
+    /// Bits 15:0.
+    #[doc(alias = "DCAContext16")]
+    fn dca_context16(&self) -> u16 {
+        let bytes = self.dca_context32().to_le_bytes();
+        u16::from_le_bytes([bytes[0], bytes[1]])
+    }
+
+    /// Bits 7:0: the APIC id of the target processor, the form that NetDMA uses (ND-A3).
+    #[doc(alias = "DCAContext8")]
+    fn dca_context8(&self) -> u8 {
+        self.dca_context32().to_le_bytes()[0]
+    }
+
+    /// Writes bits 31:0.
+    fn set_dca_context32(&mut self, context: u32);
+
+    /// Writes bits 15:0; the reserved ones become zero.
+    fn set_dca_context16(&mut self, context: u16) {
+        self.set_dca_context32(context.into());
+    }
+
+    /// Writes bits 7:0; the reserved ones become zero. ControlFlags stay (C-LY-02).
+    fn set_dca_context8(&mut self, context: u8) {
+        self.set_dca_context32(context.into());
+    }
+}
+
+impl DcaContext for NetDmaDescriptor {
+    fn dca_context32(&self) -> u32 {
+        self.size
+    }
+
+    fn set_dca_context32(&mut self, context: u32) {
+        self.size = context;
     }
 }
 

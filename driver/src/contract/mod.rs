@@ -14,29 +14,57 @@ mod descriptor;
 
 mod completion;
 
+mod version;
+
 mod provider;
+
+mod register;
 
 mod state;
 
+mod breach;
+
 mod client;
+
+mod power;
+
+mod anchor;
+
+mod links;
+
+mod book;
 
 mod channel;
 
+mod shared;
+
+mod submit;
+
+mod allocate;
+
+mod handle;
+
 mod interface;
 
+pub mod raw;
+
 pub use address::{DescriptorAddr, DmaLocation, LocationError, PhysAddr};
+pub use allocate::{AllocateError, ChannelRequest, Mask};
+pub use anchor::AnchorSlot;
+pub use breach::IrqlBreach;
 pub use channel::{NetDmaChannel, NetDmaChannelHandle};
 pub use client::{Chain, ChannelCounts, ChannelError, Completed, NetDmaClient, Submitted};
 pub use completion::{Completion, CompletionLocation, CompletionValue, TransferStatus};
 pub use cpu::{CpuNumber, CpuSet32, GroupAffinity};
-pub use descriptor::{ControlFlags, NetDmaDescriptor, OpType};
-pub use interface::{
-    AllocateError, ChannelRequest, NetDmaInterface, ProviderHandle, ProviderId, RegisterError, Registered,
-    StartError, Started,
-};
+pub use descriptor::{ControlFlags, DcaContext, NetDmaDescriptor, OpType};
+pub use handle::{ProviderHandle, Registered, Started, StopStuck};
+pub use interface::{InterfaceOptions, NetDmaInterface, ProviderId};
+pub use power::{PnPEvent, PnpNotificationCode, PowerError};
 pub use provider::{
-    AbortDma, ChannelCpuAffinity, ChannelParameters, FirstDescriptor, NetDmaProvider, NetDmaVersion,
-    ProviderAttributes, ProviderChannelContext, ProviderCharacteristics, ResetChannel, SuspendResume,
+    AbortDma, ChannelCpuAffinity, ChannelParameters, FirstDescriptor, NetDmaProvider, ProviderAttributes,
+    ProviderChannelContext, ProviderCharacteristics, ResetChannel, SetDmaChannelCpuAffinity, SuspendResume,
 };
+pub use register::{RegisterError, StartError};
 pub use state::{Call, ChannelState, Refused};
 pub use status::{NetDmaStatus, NtStatus};
+pub use version::{CharacteristicsFlags, InterfaceRevision, NetDmaVersion};

@@ -1,39 +1,14 @@
 //! What a provider says about itself, and the callbacks that it supplies (contract 1.5 and 1.8).
 
-use std::fmt;
-
 use super::DescriptorAddr;
 use super::address::{DmaLocation, PhysAddr};
 use super::channel::NetDmaChannelHandle;
 use super::completion::CompletionLocation;
-use super::cpu::{CpuNumber, CpuSet32};
+use super::cpu::{CpuNumber, CpuSet32, GroupAffinity};
 use super::descriptor::NetDmaDescriptor;
 use super::status::NetDmaStatus;
+use super::version::{CharacteristicsFlags, NetDmaVersion};
 use crate::irql::{AtMostDispatch, AtPassive};
-
-/// A version of the contract; ordered.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct NetDmaVersion {
-    /// Major.
-    pub major: u8,
-    /// Minor.
-    pub minor: u8,
-}
-
-impl NetDmaVersion {
-    /// Windows Vista.
-    pub const V1_0: Self = Self { major: 1, minor: 0 };
-    /// Vista SP1: version and power notification.
-    pub const V1_1: Self = Self { major: 1, minor: 1 };
-    /// Vista SP1: counted chains, page breaks, DCA, friendly names.
-    pub const V2_0: Self = Self { major: 2, minor: 0 };
-}
-
-impl fmt::Display for NetDmaVersion {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.major, self.minor)
-    }
-}
 
 /// What a provider is (registered once).
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -41,14 +16,27 @@ impl fmt::Display for NetDmaVersion {
 pub struct ProviderCharacteristics {
     /// The contract version it implements (ND-V2); never above the interface's (ND-V1).
     pub version: NetDmaVersion,
-    /// It supports direct cache access (2.0).
+    /// It supports direct cache access (2.0): it is told each channel's target by context changes (ND-A3).
     pub dca_supported: bool,
+    /// It takes channel parameters of revision 2 (Windows 7).
+    pub proc_groups_supported: bool,
     /// The device it drives, for people (stands for PhysicalDeviceObject).
     pub device: String,
     /// Upper bound of its channels.
     pub max_dma_channel_count: u32,
-    /// A readable name; must be there from 2.0 on.
+    /// A readable name; must be there from 2.0 on, and cannot be there before.
     pub friendly_name: Option<String>,
+}
+
+impl ProviderCharacteristics {
+    /// The flag word.
+    #[must_use]
+    pub const fn flags(&self) -> CharacteristicsFlags {
+        let dca = if self.dca_supported { CharacteristicsFlags::DCA_SUPPORTED.0 } else { 0 };
+        let groups =
+            if self.proc_groups_supported { CharacteristicsFlags::SUPPORTS_PROC_GROUPS.0 } else { 0 };
+        CharacteristicsFlags(dca | groups)
+    }
 }
 
 /// What a started provider has (each start may bring others, ND-F6).
@@ -79,18 +67,31 @@ pub struct ChannelCpuAffinity {
     pub cpu_number: CpuNumber,
 }
 
-/// What a channel is allocated with (revision 1).
+/// What a channel is allocated with. Revision 2 is what a provider with processor groups gets.
 #[derive(Clone, Debug)]
 #[doc(alias = "NET_DMA_CHANNEL_PARAMETERS")]
 pub struct ChannelParameters {
     /// In: where the engine writes the completion value.
     pub completion: CompletionLocation,
-    /// In: processors acceptable for the channel (ND-P2).
+    /// In: processors acceptable for the channel (ND-P2). Of revision 2 it holds what of the wider mask fits.
     pub processor_affinity_mask: CpuSet32,
+    /// In, revision 2: the processors acceptable, of any one group. Of revision 1 there is none.
+    pub processor_affinity_mask_ex: Option<GroupAffinity>,
     /// In: higher is more urgent; clamped to what the hardware has.
     pub channel_priority: u32,
     /// Out: the processor of the channel's DPC; set before a successful return (ND-P3).
     pub cpu_number: Option<CpuNumber>,
+}
+
+impl ChannelParameters {
+    /// `cpu` is acceptable.
+    #[must_use]
+    pub fn accepts(&self, cpu: CpuNumber) -> bool {
+        match self.processor_affinity_mask_ex {
+            Some(wide) => wide.contains(cpu),
+            None => self.processor_affinity_mask.contains(cpu),
+        }
+    }
 }
 
 /// The provider's own name for a channel: whatever word it chose in
@@ -138,20 +139,47 @@ const _: () = assert!(size_of::<NetDmaDescriptor>() == 64);
 
 /// The callbacks of one engine. Calls on one channel never overlap (ND-P16); calls on different channels do.
 ///
+/// The four that every provider must have are methods that must be there: a provider without one does not compile
+/// (C-PR-11).
+///
+/// ```compile_fail,E0046
+/// use netdma::contract::{
+///     ChannelParameters, FirstDescriptor, NetDmaChannelHandle, NetDmaProvider, NetDmaStatus, ProviderChannelContext,
+/// };
+/// use netdma::irql::AtMostDispatch;
+/// struct WithoutAppend;
+/// impl NetDmaProvider for WithoutAppend {
+///     fn allocate_dma_channel(
+///         &self, _: &mut ChannelParameters, _: NetDmaChannelHandle, _: &dyn AtMostDispatch,
+///     ) -> Result<ProviderChannelContext, NetDmaStatus> { Err(NetDmaStatus::RESOURCES) }
+///     fn free_dma_channel(&self, _: ProviderChannelContext, _: &dyn AtMostDispatch) {}
+///     fn start_dma(
+///         &self, _: ProviderChannelContext, _: &FirstDescriptor, _: &dyn AtMostDispatch,
+///     ) -> Result<(), NetDmaStatus> { Ok(()) }
+/// }
+/// ```
+///
 /// The optional ones are capabilities: a provider without them answers `None`. Suspend and Resume are one
 /// capability, for they cannot be split (C-PR-12).
+///
+/// # Who may touch a descriptor (contract 1.10)
+///
+/// | when | the client and the interface | the provider and its engine |
+/// |---|---|---|
+/// | before Start or Append names it | anything | nothing |
+/// | submitted, not reported | 1.x: the interface links the last one on, then Append; 2.0: nothing | read it; 1.x: write its two scratch words; never its two user words |
+/// | suspended | edit the list | nothing until Resume |
+/// | reported, or before one that is | use it again, but the last one reported stays the engine's anchor | 1.x: read the last one again |
+/// | after Abort | use it again | nothing until Start |
+/// | after Reset, Free | use it again, unmap it | nothing, ever |
+///
+/// A report that is still on its way must have been made before Start, Abort, Reset or Free return: the interface knows
+/// descriptors by their address, and a client may use an address again from then on.
 pub trait NetDmaProvider: Send + Sync {
-    /// Aim the channels' interrupts; called while the provider registers, for all of
-    /// [`ProviderCharacteristics::max_dma_channel_count`] channels (ND-F1, ND-F2).
-    ///
-    /// # Errors
-    /// [`NetDmaStatus`]; registration then fails with it.
-    #[doc(alias = "ProviderSetDmaChannelCpuAffinity")]
-    fn set_dma_channel_cpu_affinity(
-        &self,
-        affinities: &[ChannelCpuAffinity],
-        level: &AtPassive,
-    ) -> Result<(), NetDmaStatus>;
+    /// Aiming the channels' interrupts, if it can; never called otherwise.
+    fn set_affinity(&self) -> Option<&dyn SetDmaChannelCpuAffinity> {
+        None
+    }
 
     /// Take a channel, preferring one whose interrupt goes to a processor of the mask (ND-P2); set
     /// [`ChannelParameters::cpu_number`] (ND-P3). The channel is usable at once (ND-P4).
@@ -209,6 +237,21 @@ pub trait NetDmaProvider: Send + Sync {
     fn reset(&self) -> Option<&dyn ResetChannel> {
         None
     }
+}
+
+/// The capability to aim the channels' interrupts.
+pub trait SetDmaChannelCpuAffinity: Send + Sync {
+    /// Aim the channels' interrupts; called while the provider registers, for all of
+    /// [`ProviderCharacteristics::max_dma_channel_count`] channels (ND-F1, ND-F2).
+    ///
+    /// # Errors
+    /// [`NetDmaStatus`]; registration then fails with it.
+    #[doc(alias = "ProviderSetDmaChannelCpuAffinity")]
+    fn set_dma_channel_cpu_affinity(
+        &self,
+        affinities: &[ChannelCpuAffinity],
+        level: &AtPassive,
+    ) -> Result<(), NetDmaStatus>;
 }
 
 /// The capability to stop a channel and to go on.

@@ -45,7 +45,7 @@ pub(super) enum Step {
 
 /// The call is not permitted in this state.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, thiserror::Error)]
-#[error("{call:?} is not permitted on a channel that is {state:?}")]
+#[error("{call:?} is not permitted on a channel that is {state:?} (contract 1.9)")]
 pub struct Refused {
     /// The call.
     pub call: Call,

@@ -13,7 +13,8 @@ use super::{ChannelStats, Fault, Identity, IoatError, identify};
 use crate::contract::{
     AbortDma, ChannelCpuAffinity, ChannelParameters, CpuNumber, CpuSet32, DescriptorAddr, FirstDescriptor,
     NetDmaChannelHandle, NetDmaInterface, NetDmaProvider, NetDmaStatus, NetDmaVersion, PhysAddr,
-    ProviderAttributes, ProviderChannelContext, ProviderCharacteristics, ResetChannel, SuspendResume,
+    ProviderAttributes, ProviderChannelContext, ProviderCharacteristics, ResetChannel,
+    SetDmaChannelCpuAffinity, SuspendResume,
 };
 use crate::hw::Device;
 use crate::irql::{AtMostDispatch, AtPassive};
@@ -73,6 +74,7 @@ impl IoatProvider {
         ProviderCharacteristics {
             version: NetDmaVersion::V2_0,
             dca_supported: false,
+            proc_groups_supported: false,
             device: self.device.clone(),
             max_dma_channel_count: u32::from(self.identity.channels),
             friendly_name: Some(name),
@@ -198,7 +200,7 @@ impl IoatProvider {
     }
 }
 
-impl NetDmaProvider for IoatProvider {
+impl SetDmaChannelCpuAffinity for IoatProvider {
     fn set_dma_channel_cpu_affinity(
         &self,
         affinities: &[ChannelCpuAffinity],
@@ -212,6 +214,12 @@ impl NetDmaProvider for IoatProvider {
             cpu.store(affinity.cpu_number.0, Ordering::Relaxed);
         }
         Ok(())
+    }
+}
+
+impl NetDmaProvider for IoatProvider {
+    fn set_affinity(&self) -> Option<&dyn SetDmaChannelCpuAffinity> {
+        Some(self)
     }
 
     fn allocate_dma_channel(
