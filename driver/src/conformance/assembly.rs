@@ -16,9 +16,9 @@ use zerocopy::{FromBytes, IntoBytes};
 use super::bench::NotPassed;
 use super::watched::Watched;
 use crate::contract::{
-    AllocateError, Chain, ChannelRequest, ChannelState, Completed, CompletionLocation, ControlFlags,
-    CpuSet32, DescriptorAddr, DmaLocation, NetDmaChannel, NetDmaClient, NetDmaDescriptor, NetDmaInterface,
-    NetDmaVersion, ProviderChannelContext, ProviderHandle, Started, Submitted,
+    AllocateError, AnchorSlot, Chain, ChannelRequest, ChannelState, Completed, CompletionLocation,
+    ControlFlags, CpuSet32, DescriptorAddr, DmaLocation, NetDmaChannel, NetDmaClient, NetDmaDescriptor,
+    NetDmaInterface, NetDmaVersion, ProviderChannelContext, ProviderHandle, Started, Submitted,
 };
 use crate::hw::{Device, DmaBuffer, Space};
 use crate::ioat::IoatProvider;
@@ -88,7 +88,14 @@ impl Assembly {
         let provider = IoatProvider::new(&device, interface.clone())?;
         let processors = Processors::start(setup.processors, device.pause.clone(), Arc::new(NoTrace))?;
         let mut characteristics = provider.characteristics();
-        characteristics.version = setup.version.unwrap_or(characteristics.version);
+        if let Some(version) = setup.version {
+            characteristics.version = version;
+        }
+        if characteristics.version < NetDmaVersion::V2_0 {
+            // Neither is there before (contract 1.5.4).
+            characteristics.friendly_name = None;
+            characteristics.dca_supported = false;
+        }
         let watched = Watched::new(provider.clone(), device.pause.clone());
         let registered = interface.register_provider(watched.clone(), characteristics, &level)?;
         let build = |handle| provider.interrupt_characteristics(handle);
@@ -121,11 +128,10 @@ impl Assembly {
 
     /// A channel for one of `processors`.
     pub(super) fn channel_on(&self, processors: CpuSet32) -> Result<Taken<'_>, NotPassed> {
-        let Asked { net, word, told } = self.ask(processors)?;
+        let Asked { net, word, told, slots } = self.ask(processors)?;
         let net = Arc::new(net?);
         let context = self.provider.channel_at(word.physical());
         let context = context.ok_or_else(|| failed("the provider does not know the channel"))?;
-        let slots = self.memory(SLOTS * DESCRIPTOR_SIZE)?;
         Ok(Taken {
             assembly: self,
             net,
@@ -148,11 +154,18 @@ impl Assembly {
             bell: Bell::new(),
             pause: self.device.pause.clone(),
         });
-        let request =
-            ChannelRequest { completion: word.clone(), processors, priority: 0, max_outstanding: SLOTS };
+        let slots = self.memory(SLOTS * DESCRIPTOR_SIZE + 4096)?;
+        let request = ChannelRequest {
+            completion: word.clone(),
+            processors,
+            group: None,
+            priority: 0,
+            max_outstanding: SLOTS,
+            anchor: Some(AnchorSlot::new(slots.clone(), SLOTS * DESCRIPTOR_SIZE)?),
+        };
         let started = self.started.as_ref().ok_or_else(|| failed("the provider is not started"))?;
         let net = self.interface.allocate_channel(started.id(), request, told.clone(), &passive()?);
-        Ok(Asked { net, word, told })
+        Ok(Asked { net, word, told, slots })
     }
 
     /// Waits until `holds`, looking once a millisecond.
@@ -185,6 +198,7 @@ pub(super) struct Asked {
     pub(super) net: Result<NetDmaChannel, AllocateError>,
     pub(super) word: CompletionLocation,
     told: Arc<Told>,
+    slots: Arc<DmaBuffer>,
 }
 
 /// What a channel's client was told. The DPC stores and rings.

@@ -255,9 +255,9 @@ fn c_ch_06_a_1_x_append_to_an_idle_channel_goes_on_behind_the_last_descriptor(be
         let more = taken
             .lay_at(100 - 10 * number, &[pages.copy(2 * number), with(pages.copy(2 * number + 1), TELLS)])?;
         taken.link(more.last(), 0)?;
-        // The interface's part of a 1.x Append (ND-P7).
-        taken.link(before.last(), more.addresses[0].get())?;
         taken.finished(taken.append(&more)?)?;
+        let link = taken.read(before.last())?.next;
+        ensure_eq!(link, more.addresses[0].get(), "the link that the interface put in for Append {number}");
         let idle = CompletionValue::new(more.last(), TransferStatus::Idle);
         ensure_eq!(taken.word.load(), idle, "the word after Append {number}");
         before = more;

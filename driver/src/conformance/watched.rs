@@ -7,10 +7,10 @@ use std::time::Duration;
 use ioat_stage::Pause;
 
 use crate::contract::{
-    AbortDma, Call, ChannelCpuAffinity, ChannelParameters, DescriptorAddr, FirstDescriptor,
-    NetDmaChannelHandle, NetDmaProvider, NetDmaStatus, ProviderChannelContext, ResetChannel, SuspendResume,
+    AbortDma, Call, ChannelParameters, DescriptorAddr, FirstDescriptor, NetDmaChannelHandle, NetDmaProvider,
+    NetDmaStatus, ProviderChannelContext, ResetChannel, SetDmaChannelCpuAffinity, SuspendResume,
 };
-use crate::irql::{AtMostDispatch, AtPassive};
+use crate::irql::AtMostDispatch;
 use crate::ndis::lock::SpinLock;
 
 /// One callback on a channel.
@@ -84,12 +84,8 @@ fn with(call: Call, channel: ProviderChannelContext, first: &FirstDescriptor) ->
 }
 
 impl NetDmaProvider for Watched {
-    fn set_dma_channel_cpu_affinity(
-        &self,
-        affinities: &[ChannelCpuAffinity],
-        level: &AtPassive,
-    ) -> Result<(), NetDmaStatus> {
-        self.inner.set_dma_channel_cpu_affinity(affinities, level)
+    fn set_affinity(&self) -> Option<&dyn SetDmaChannelCpuAffinity> {
+        self.inner.set_affinity()
     }
 
     fn allocate_dma_channel(
