@@ -27,13 +27,17 @@ fn main() -> ExitCode {
         println!("{}", options::capabilities());
         return ExitCode::SUCCESS;
     }
-    match options::check(arguments).and_then(run) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("vfio-user-ioat: {error:#}");
-            ExitCode::FAILURE
+    match options::check(arguments) {
+        Ok(config) => {
+            run(config).map_or_else(|error| failed(&error, ExitCode::FAILURE), |()| ExitCode::SUCCESS)
         }
+        Err(error) => failed(&error, options::USAGE.into()),
     }
+}
+
+fn failed(error: &anyhow::Error, code: ExitCode) -> ExitCode {
+    eprintln!("vfio-user-ioat: {error:#}");
+    code
 }
 
 fn run(config: Config) -> anyhow::Result<()> {
@@ -94,11 +98,12 @@ where
     let backend = Served::new(engine, irqs, identity);
     let Config { profile, .. } = &config;
     log::info!(
-        "serving {} ({:04x}:{:04x}, {} channels) on {}",
+        "serving {} ({:04x}:{:04x}, {} channels, {} vectors) on {}",
         profile.name,
         profile.vendor,
         profile.device,
         profile.channels,
+        profile.vectors(),
         config.place()
     );
     serve(listener, &backend, &stop, &Options { once: config.once, ..Options::default() })?;

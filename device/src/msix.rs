@@ -13,7 +13,8 @@ pub trait InterruptSink: Send + Sync {
     /// Sends the message of a vector: [`Profile::vector_of`](crate::Profile::vector_of) says which is a channel's.
     fn signal(&self, vector: u16);
 
-    /// Sets the level of INTx. Called when it changes.
+    /// Sets the level of INTx. Called when it changes; and again while it is asserted, whenever delivery has
+    /// [changed](crate::Function::delivery_changed), because a sink that was not listening has not heard of it.
     fn line(&self, asserted: bool);
 
     /// The pending-bit array, for a sink that masks vectors and keeps what it held back.
@@ -81,7 +82,7 @@ pub(crate) fn deliver_pending<F: Faults, T: Trace>(vector: &mut Vector<'_, F, T>
 impl<F: Faults, T: Trace> Vector<'_, F, T> {
     fn send(&mut self, sequence: u64) {
         self.latch.disabled = true;
-        let op = Op { channel: Some(self.channel), sequence, address: self.channel.into(), len: 0 };
+        let op = Op { channel: Some(self.channel), sequence, address: self.number(), len: 0 };
         if self.faults.at(Point::Msix, &op) == Verdict::Drop {
             self.event(sequence, Mark::Faulted);
         } else {
@@ -90,13 +91,18 @@ impl<F: Faults, T: Trace> Vector<'_, F, T> {
         }
     }
 
+    /// The vector's number; 0 where only the line is there.
+    fn number(&self) -> u64 {
+        self.unaffiliated.vector_of(self.channel).unwrap_or(0).into()
+    }
+
     fn event(&self, sequence: u64, mark: Mark) {
         self.trace.event(Event {
             stage: Stage::Msix,
             channel: self.channel,
             generation: self.generation,
             sequence,
-            address: self.channel.into(),
+            address: self.number(),
             len: 0,
             mark,
         });

@@ -34,7 +34,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "N")]
     vectors: Option<u16>,
 
-    /// Which engine to be
+    /// Which engine to be: skx, or netdma, which has page breaks and DCA context changes as well
     #[arg(long, value_name = "NAME", default_value = "skx")]
     profile: String,
 
@@ -63,6 +63,7 @@ const EXAMPLES: &str = "\
 Examples:
   vfio-user-ioat --socket-path /tmp/dma.sock
   vfio-user-ioat --socket-path /tmp/dma.sock --fault 'msix[ch=0]: nth(3) drop'
+  vfio-user-ioat --socket-path /tmp/dma.sock --profile netdma --vectors 0
 
 Attach it to QEMU (10.1 or newer) with shared memory:
   -object memory-backend-memfd,id=mem,size=1G,share=on -machine q35,memory-backend=mem \\
@@ -74,7 +75,7 @@ Fault rules:
   triggers:            nth(N)  every(K)      filter: [ch=N]";
 
 /// The exit code for a command line that makes no sense.
-const USAGE: u8 = 2;
+pub(crate) const USAGE: u8 = 2;
 
 /// Parses the command line. The error is the exit code; what is to be said has been said.
 pub(crate) fn parse() -> Result<Arguments, ExitCode> {
@@ -113,7 +114,7 @@ enum Place {
     Fd(RawFd),
 }
 
-/// Checks the command line.
+/// Checks the command line. What it says against it is a matter of [`USAGE`]; nothing is touched yet.
 pub(crate) fn check(arguments: Arguments) -> anyhow::Result<Config> {
     let place = match (arguments.socket_path, arguments.fd) {
         (Some(path), None) => Place::Path(path),
@@ -125,7 +126,10 @@ pub(crate) fn check(arguments: Arguments) -> anyhow::Result<Config> {
         format!("unknown profile '{}': the profiles are {}", arguments.profile, profile_names().join(", "))
     })?;
     if let Some(channels) = arguments.channels {
-        profile = profile.with_channels(channels)?;
+        profile = profile.with_channels(channels).context("--channels")?;
+    }
+    if let Some(vectors) = arguments.vectors {
+        profile = profile.with_vectors(vectors).context("--vectors")?;
     }
     let rules = arguments.fault.iter().map(|rule| rule.parse()).collect::<Result<_, _>>()?;
     let start_latency = Duration::from_micros(arguments.start_latency_us);
@@ -161,7 +165,9 @@ pub(crate) fn capabilities() -> String {
         "device": "ioat",
         "version": env!("CARGO_PKG_VERSION"),
         "profiles": profile_names(),
-        "channels": {"min": 1, "max": 8},
+        "channels": {"min": 1, "max": Profile::CHANNELS_MAX},
+        // At most one per channel.
+        "vectors": {"min": 0, "max": Profile::CHANNELS_MAX},
         "features": ["once", "trace", "fault"],
         "fault-points": ["register", "fetch", "translate", "copy", "complete", "msix"],
     })

@@ -12,6 +12,9 @@ use crate::profile::Profile;
 /// Bytes of one MSI-X table entry.
 pub(crate) const MSIX_ENTRY_SIZE: usize = 16;
 
+/// Bytes of the pending-bit array.
+const PBA_SIZE: usize = 8;
+
 /// What a piece of an access touches.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Target {
@@ -21,6 +24,7 @@ pub(crate) enum Target {
     /// Only with one channel; with more, the window of channel 1 is there.
     Tail(TailRegister),
     MsixTable,
+    /// Only with MSI-X.
     MsixPba,
     /// Reads 0, ignores writes.
     Reserved,
@@ -124,8 +128,9 @@ impl Map {
         if let Some(byte) = within(offset, MSIX_TABLE_OFFSET, self.table_size) {
             return (Target::MsixTable, byte, self.table_size);
         }
-        if let Some(byte) = within(offset, MSIX_PBA_OFFSET, 8) {
-            return (Target::MsixPba, byte, 8);
+        let pba_size = if self.table_size == 0 { 0 } else { PBA_SIZE };
+        if let Some(byte) = within(offset, MSIX_PBA_OFFSET, pba_size) {
+            return (Target::MsixPba, byte, PBA_SIZE);
         }
         if self.channels == 1 {
             let tail = offset.checked_sub(CHANNEL_WINDOW).and_then(TailRegister::at);
@@ -187,6 +192,12 @@ mod tests {
     fn the_table_ends_with_the_last_vector() {
         assert_eq!(targets(&Profile::SKX, 0x203c, 4), [(Target::MsixTable, 0x3c, 4, 0)]);
         assert_eq!(targets(&Profile::SKX, 0x2040, 1), [(Target::Reserved, 0, 1, 0)]);
+        let one = Profile::SKX.with_vectors(1).unwrap();
+        assert_eq!(targets(&one, 0x2010, 1), [(Target::Reserved, 0, 1, 0)]);
+        let none = Profile::SKX.with_vectors(0).unwrap();
+        for offset in [0x2000, 0x3000] {
+            assert_eq!(targets(&none, offset, 1), [(Target::Reserved, 0, 1, 0)]);
+        }
     }
 
     #[test]

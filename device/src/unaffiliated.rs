@@ -135,14 +135,24 @@ impl Unaffiliated {
 
     /// Sends the message of a channel's vector, if messages are on; if not, the line says it already.
     pub(crate) fn send_message(&self, channel: u8) {
-        if let Some(vector) = self.profile.vector_of(channel).filter(|_| self.sink.message_enabled()) {
+        if let Some(vector) = self.vector_of(channel).filter(|_| self.sink.message_enabled()) {
             self.sink.signal(vector);
         }
     }
 
-    /// The way of delivery has changed.
+    /// The vector that a channel signals; none if there is no MSI-X.
+    pub(crate) fn vector_of(&self, channel: u8) -> Option<u16> {
+        self.profile.vector_of(channel)
+    }
+
+    /// The way of delivery has changed. Whoever listens from now on has missed when the line was asserted, so it is told again.
     pub(crate) fn delivery_changed(&self) {
-        self.drive_line(&mut self.general.lock());
+        let mut upper = self.general.lock();
+        let told = upper.asserted;
+        self.drive_line(&mut upper);
+        if told && upper.asserted {
+            self.sink.line(true);
+        }
     }
 
     /// MSI-X is there, and on.

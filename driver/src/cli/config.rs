@@ -4,9 +4,13 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use ioat_stage::Rule;
+use netdma::conformance::{Statement, statements};
 use netdma::hw::host::Address;
 
-use super::args::{CopyArguments, DriveArguments, InfoArguments, OnArguments, SelftestArguments};
+use super::args::{
+    ConformanceArguments, CopyArguments, DriveArguments, InfoArguments, OnArguments, PlaceArguments,
+    SelftestArguments,
+};
 use super::exit::Usage;
 use super::sizes;
 
@@ -101,6 +105,61 @@ pub(crate) fn selftest(flags: SelftestArguments) -> Result<Selftest, Usage> {
     let SelftestArguments { on: place, drive, quick, json, seed, expect_fault } = flags;
     let seed = seed.unwrap_or_else(new_seed);
     Ok(Selftest { on: on(place)?, drive: checked(drive), quick, json, seed, expect_fault })
+}
+
+/// A checked `conformance`.
+pub(crate) struct Conformance {
+    pub(crate) only: Vec<&'static Statement>,
+    pub(crate) work: Work,
+}
+
+/// What `conformance` does.
+pub(crate) enum Work {
+    Run(On, Output),
+    List,
+    /// The files of results.
+    Table(Vec<PathBuf>),
+}
+
+/// How it says what it found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Output {
+    Ktap,
+    Json,
+}
+
+/// Checks `conformance`.
+pub(crate) fn conformance(flags: ConformanceArguments) -> Result<Conformance, Usage> {
+    // clap has seen to it that --ktap comes with nothing that contradicts it.
+    let ConformanceArguments { on: place, only, list, json, ktap: _, table } = flags;
+    let PlaceArguments { on: text, profile } = place;
+    let on = on(OnArguments { on: text, channels: None, vectors: None, profile, fault: Vec::new() })?;
+    let only = chosen(&only)?;
+    let work = match (list, table.is_empty(), json) {
+        (true, ..) => Work::List,
+        (_, false, _) => Work::Table(table),
+        (.., true) => Work::Run(on, Output::Json),
+        (.., false) => Work::Run(on, Output::Ktap),
+    };
+    Ok(Conformance { only, work })
+}
+
+/// The statements that `only` names, in their own order; without a name all.
+fn chosen(only: &[String]) -> Result<Vec<&'static Statement>, Usage> {
+    let named = |id: &str, name: &str| match statements().any(|it| it.id.eq_ignore_ascii_case(name)) {
+        // C-QD-1 is not meant to be the beginning of C-QD-10.
+        true => id.eq_ignore_ascii_case(name),
+        false => id.get(..name.len()).is_some_and(|head| head.eq_ignore_ascii_case(name)),
+    };
+    for name in only {
+        if !statements().any(|statement| named(statement.id, name)) {
+            return Err(Usage(format!(
+                "--only {name}: no statement is called or begins so: `netdma conformance --list` has them all"
+            )));
+        }
+    }
+    let wanted = |id: &str| only.is_empty() || only.iter().any(|name| named(id, name));
+    Ok(statements().filter(|statement| wanted(statement.id)).collect())
 }
 
 /// Small enough to be typed again.

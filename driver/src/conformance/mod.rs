@@ -6,21 +6,35 @@
 
 mod bench;
 
+mod run;
+
 #[cfg(feature = "sim")]
 mod in_process;
 
+mod elsewhere;
+
 mod assembly;
+
+mod watched;
 
 mod work;
 
 mod completion;
 
+mod channel;
+
+mod transfer;
+
+mod choices_channel;
+
 pub use bench::{Bench, NotPassed, Place, Unavailable, Verdict, Wanted};
+pub use elsewhere::Elsewhere;
 #[cfg(feature = "sim")]
 pub use in_process::InProcess;
+pub use run::{Outcome, Ran, TOUCHES_NO_HARDWARE, run};
 
 /// Where a statement comes from.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
     /// A page or a published header says it.
@@ -32,7 +46,7 @@ pub enum Status {
 }
 
 /// What a check needs.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Needs {
     /// The library: its types, the interface, the DPC engine with a provider or an interrupt source of the check's own.
@@ -101,5 +115,7 @@ use {ensure, ensure_eq, statement};
 
 /// Every statement, in the contract's order, then the choices.
 pub fn statements() -> impl Iterator<Item = &'static Statement> {
-    [completion::STATEMENTS].into_iter().flatten()
+    [completion::STATEMENTS, channel::STATEMENTS, transfer::STATEMENTS, choices_channel::STATEMENTS]
+        .into_iter()
+        .flatten()
 }
