@@ -15,7 +15,7 @@ use netdma::contract::{
     ProviderChannelContext, ProviderHandle, Started,
 };
 use netdma::hw::{Device, DmaBuffer};
-use netdma::ioat::{Fault, Glance, IoatProvider};
+use netdma::ioat::{Fault, Glance, IoatProvider, ProviderOptions};
 use netdma::irql::{AtDispatch, AtPassive};
 use netdma::ndis::{Interrupt, Processors, ndis_m_register_interrupt_ex};
 use provider_model::Model;
@@ -82,10 +82,9 @@ impl Rig {
         let device = model.device();
         let processors = Processors::start(1, pause.clone(), Arc::new(NoTrace)).unwrap();
         let interface = NetDmaInterface::new(pause, 1);
-        let provider = IoatProvider::new(&device, interface.clone()).unwrap();
-        let mut characteristics = provider.characteristics();
-        characteristics.version = version;
-        characteristics.friendly_name.take_if(|_| !version.has_friendly_name());
+        let options = ProviderOptions { version, ..ProviderOptions::default() };
+        let provider = IoatProvider::with_options(&device, interface.clone(), options).unwrap();
+        let characteristics = provider.characteristics();
         let registered = interface.register_provider(provider.clone(), characteristics, &passive()).unwrap();
         let build = |handle| provider.interrupt_characteristics(handle);
         let interrupts = device.interrupts.clone();

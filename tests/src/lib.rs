@@ -4,6 +4,8 @@ pub mod process;
 
 pub mod device;
 
+pub mod conformance;
+
 use std::io::Write;
 use std::path::PathBuf;
 

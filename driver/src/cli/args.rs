@@ -37,6 +37,8 @@ pub(crate) enum Command {
     Copy(CopyArguments),
     /// Try every operation, size, channel and processor, and print a table.
     Selftest(SelftestArguments),
+    /// Check every statement of the contract on an engine, and print KTAP or JSON.
+    Conformance(ConformanceArguments),
 }
 
 /// On what a command runs.
@@ -49,6 +51,10 @@ pub(crate) struct OnArguments {
     /// sim: number of channels [default: the profile's]
     #[arg(long, value_name = "1..=8", value_parser = clap::value_parser!(u8).range(1..=8))]
     pub(crate) channels: Option<u8>,
+
+    /// sim: number of MSI-X vectors, 0 for a line alone [default: one per channel]
+    #[arg(long, value_name = "0..=8", value_parser = clap::value_parser!(u16).range(0..=8))]
+    pub(crate) vectors: Option<u16>,
 
     /// sim: which engine to be [default: skx]
     #[arg(long, value_name = "NAME")]
@@ -140,6 +146,44 @@ pub(crate) struct SelftestArguments {
     pub(crate) expect_fault: bool,
 }
 
+#[derive(Args, Debug)]
+pub(crate) struct ConformanceArguments {
+    #[command(flatten)]
+    pub(crate) on: PlaceArguments,
+
+    /// Only the statements whose id is this, or begins with it, as C-QD-05 or C-QD. May be given several times.
+    #[arg(long, value_name = "ID")]
+    pub(crate) only: Vec<String>,
+
+    /// List the statements and their tests, and run nothing.
+    #[arg(long, conflicts_with_all = ["json", "table"])]
+    pub(crate) list: bool,
+
+    /// Print one JSON object.
+    #[arg(long, conflicts_with_all = ["ktap", "table"])]
+    pub(crate) json: bool,
+
+    /// Print KTAP; the default.
+    #[arg(long, conflicts_with = "table")]
+    pub(crate) ktap: bool,
+
+    /// Make the Markdown table of what these files say, each the output of a run with --json, and run nothing.
+    #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with_all = ["only", "profile"])]
+    pub(crate) table: Vec<PathBuf>,
+}
+
+/// On what the checks run: each asks for the engine that it needs, so only the usual one can be chosen.
+#[derive(Args, Debug)]
+pub(crate) struct PlaceArguments {
+    /// The engine: `sim` (virtual, in this process), `socket:PATH` (a vfio-user device program), or a PCI address
+    #[arg(long, value_name = "sim|socket:PATH|BDF", default_value = "sim")]
+    pub(crate) on: String,
+
+    /// sim: which engine to be, where a check asks for none [default: skx]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) profile: Option<String>,
+}
+
 const EXAMPLES: &str = "\
 Examples:
   netdma selftest                                          every operation on the virtual engine
@@ -148,6 +192,7 @@ Examples:
   netdma info --on socket:/tmp/dma.sock                    a device program's engine
   netdma list                                              the engines of this host
   netdma selftest --on 0000:00:04.0                        one of them, bound to vfio-pci
+  netdma conformance --only C-QD                           what the contract says of NdisMQueueDpc, checked
 
 Fault rules (--fault, on sim):
   msix: drop   complete: drop, early, misaddress(+N|-N)   copy: corrupt(OFFSET[, MASK])
@@ -158,7 +203,8 @@ Exit codes:
   0  done
   1  a verification or an operation failed
   2  the command line makes no sense
-  3  the device could not be opened, or is gone";
+  3  the device could not be opened, or is gone
+  4  conformance: nothing could be checked";
 
 /// Parses the command line. The error is the exit code; what is to be said has been said.
 pub(crate) fn parse() -> Result<Arguments, ExitCode> {

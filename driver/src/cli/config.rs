@@ -4,9 +4,13 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use ioat_stage::Rule;
+use netdma::conformance::{Statement, statements};
 use netdma::hw::host::Address;
 
-use super::args::{CopyArguments, DriveArguments, InfoArguments, OnArguments, SelftestArguments};
+use super::args::{
+    ConformanceArguments, CopyArguments, DriveArguments, InfoArguments, OnArguments, PlaceArguments,
+    SelftestArguments,
+};
 use super::exit::Usage;
 use super::sizes;
 
@@ -30,6 +34,7 @@ pub(crate) enum On {
 pub(crate) struct Sim {
     pub(crate) profile: String,
     pub(crate) channels: Option<u8>,
+    pub(crate) vectors: Option<u16>,
     pub(crate) rules: Vec<Rule>,
 }
 
@@ -102,6 +107,61 @@ pub(crate) fn selftest(flags: SelftestArguments) -> Result<Selftest, Usage> {
     Ok(Selftest { on: on(place)?, drive: checked(drive), quick, json, seed, expect_fault })
 }
 
+/// A checked `conformance`.
+pub(crate) struct Conformance {
+    pub(crate) only: Vec<&'static Statement>,
+    pub(crate) work: Work,
+}
+
+/// What `conformance` does.
+pub(crate) enum Work {
+    Run(On, Output),
+    List,
+    /// The files of results.
+    Table(Vec<PathBuf>),
+}
+
+/// How it says what it found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Output {
+    Ktap,
+    Json,
+}
+
+/// Checks `conformance`.
+pub(crate) fn conformance(flags: ConformanceArguments) -> Result<Conformance, Usage> {
+    // clap has seen to it that --ktap comes with nothing that contradicts it.
+    let ConformanceArguments { on: place, only, list, json, ktap: _, table } = flags;
+    let PlaceArguments { on: text, profile } = place;
+    let on = on(OnArguments { on: text, channels: None, vectors: None, profile, fault: Vec::new() })?;
+    let only = chosen(&only)?;
+    let work = match (list, table.is_empty(), json) {
+        (true, ..) => Work::List,
+        (_, false, _) => Work::Table(table),
+        (.., true) => Work::Run(on, Output::Json),
+        (.., false) => Work::Run(on, Output::Ktap),
+    };
+    Ok(Conformance { only, work })
+}
+
+/// The statements that `only` names, in their own order; without a name all.
+fn chosen(only: &[String]) -> Result<Vec<&'static Statement>, Usage> {
+    let named = |id: &str, name: &str| match statements().any(|it| it.id.eq_ignore_ascii_case(name)) {
+        // C-QD-1 is not meant to be the beginning of C-QD-10.
+        true => id.eq_ignore_ascii_case(name),
+        false => id.get(..name.len()).is_some_and(|head| head.eq_ignore_ascii_case(name)),
+    };
+    for name in only {
+        if !statements().any(|statement| named(statement.id, name)) {
+            return Err(Usage(format!(
+                "--only {name}: no statement is called or begins so: `netdma conformance --list` has them all"
+            )));
+        }
+    }
+    let wanted = |id: &str| only.is_empty() || only.iter().any(|name| named(id, name));
+    Ok(statements().filter(|statement| wanted(statement.id)).collect())
+}
+
 /// Small enough to be typed again.
 fn new_seed() -> u64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
@@ -131,13 +191,14 @@ fn chunk_bytes(text: &str) -> Result<usize, Usage> {
 
 /// Checks on what to run.
 pub(crate) fn on(flags: OnArguments) -> Result<On, Usage> {
-    let OnArguments { on, channels, profile, fault } = flags;
+    let OnArguments { on, channels, vectors, profile, fault } = flags;
     let elsewhere = match on.as_str() {
-        "sim" => return sim(channels, profile, &fault).map(On::Sim),
+        "sim" => return sim(channels, vectors, profile, &fault).map(On::Sim),
         text => place(text)?,
     };
     let given = [
         ("--channels", channels.is_some()),
+        ("--vectors", vectors.is_some()),
         ("--profile", profile.is_some()),
         ("--fault", !fault.is_empty()),
     ];
@@ -162,12 +223,17 @@ fn place(text: &str) -> Result<On, Usage> {
     }
 }
 
-fn sim(channels: Option<u8>, profile: Option<String>, fault: &[String]) -> Result<Sim, Usage> {
+fn sim(
+    channels: Option<u8>,
+    vectors: Option<u16>,
+    profile: Option<String>,
+    fault: &[String],
+) -> Result<Sim, Usage> {
     let rules = fault.iter().map(|rule| rule.parse::<Rule>()).collect::<Result<_, _>>();
     let rules = rules.map_err(|error| Usage(format!("--fault: {error}")))?;
     let profile = profile.unwrap_or_else(|| "skx".into());
     check_profile(&profile)?;
-    Ok(Sim { profile, channels, rules })
+    Ok(Sim { profile, channels, vectors, rules })
 }
 
 #[cfg(feature = "sim")]
@@ -216,7 +282,7 @@ mod tests {
     use super::*;
 
     fn flags(on: &str) -> OnArguments {
-        OnArguments { on: on.into(), channels: None, profile: None, fault: Vec::new() }
+        OnArguments { on: on.into(), channels: None, vectors: None, profile: None, fault: Vec::new() }
     }
 
     #[test]

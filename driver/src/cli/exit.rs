@@ -14,6 +14,9 @@ pub(crate) const USAGE: u8 = 2;
 /// The device could not be opened, or is gone.
 pub(crate) const DEVICE: u8 = 3;
 
+/// Nothing could be checked; the number that the kernel's own tests skip with.
+pub(crate) const NOTHING_RAN: u8 = 4;
+
 /// A command line that makes no sense; the text names what is wrong and the mend.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
@@ -23,6 +26,11 @@ pub(crate) struct Usage(pub(crate) String);
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct Gone(pub(crate) String);
+
+/// Everything was skipped; the text names why.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct NothingRan(pub(crate) String);
 
 /// The exit code of a command.
 pub(crate) fn of(result: anyhow::Result<()>) -> ExitCode {
@@ -50,6 +58,9 @@ fn code(error: &anyhow::Error) -> u8 {
 fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     if cause.is::<Usage>() {
         return Some(USAGE);
+    }
+    if cause.is::<NothingRan>() {
+        return Some(NOTHING_RAN);
     }
     let gone = cause.downcast_ref().is_some_and(|error| matches!(error, Error::DeviceGone));
     if gone || cause.is::<Gone>() || cause.is::<OpenError>() || cause.is::<IoatError>() {

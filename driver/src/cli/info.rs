@@ -8,10 +8,11 @@ use ioat_spec::register::channel_base;
 use ioat_spec::{ChanErr, ChanSts, ChannelRegister, ChannelState, DmaCapability};
 use netdma::hw::{Device, Space};
 use netdma::ioat::{Identity, IoatError, identify};
+use netdma::ndis::InterruptType;
 
 use super::config::Info;
 use super::on;
-use super::report::routing;
+use super::report::{kind, routing};
 use super::sizes;
 
 /// PCI command register, and the names of its bits that matter here.
@@ -35,6 +36,10 @@ struct EngineReport {
     pci_command: u16,
     pci_command_bits: Vec<&'static str>,
     msix_vectors: u32,
+    /// It has a line.
+    intx: bool,
+    /// What the driver uses of them.
+    interrupt_kind: &'static str,
     vectors: Vec<VectorReport>,
     channels: Vec<ChannelReport>,
 }
@@ -84,6 +89,8 @@ fn read(device: &Device, on: String) -> Result<EngineReport, IoatError> {
         pci_command: command,
         pci_command_bits: set.map(|(_, name)| name).collect(),
         msix_vectors: device.interrupts.vectors(),
+        intx: device.interrupts.has_line(),
+        interrupt_kind: kind(granted(device)),
         vectors: vectors(device, u32::from(channels))?,
         channels: (0..channels).map(|channel| read_channel(device, channel)).collect::<Result<_, _>>()?,
     })
@@ -103,6 +110,14 @@ fn vectors(device: &Device, channels: u32) -> Result<Vec<VectorReport>, IoatErro
     let vectors = (0..count).map(report).collect();
     device.interrupts.disable()?;
     Ok(vectors)
+}
+
+/// What the driver will get: messages where there are any (ND-I1).
+fn granted(device: &Device) -> Option<InterruptType> {
+    match device.interrupts.vectors() {
+        1.. => Some(InterruptType::MessageBased),
+        0 => device.interrupts.has_line().then_some(InterruptType::LineBased),
+    }
 }
 
 fn read_channel(device: &Device, channel: u8) -> Result<ChannelReport, IoatError> {
@@ -179,6 +194,8 @@ fn text(report: &EngineReport) -> String {
     line("capabilities", format!("{:#x} ({})", report.dma_capability, report.capabilities.join(", ")));
     line("PCI command", format!("{:#06x} ({})", report.pci_command, report.pci_command_bits.join(", ")));
     line("MSI-X vectors", report.msix_vectors.to_string());
+    line("INTx", if report.intx { "offered" } else { "not offered" }.into());
+    line("interrupts by", report.interrupt_kind.into());
     for VectorReport { vector, routing } in &report.vectors {
         line(&format!("  vector {vector}"), routing.clone());
     }

@@ -21,6 +21,8 @@ mod copy;
 
 mod selftest;
 
+mod conformance;
+
 mod report;
 
 mod table;
@@ -48,5 +50,6 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Info(flags) => info::run(&config::info(flags)?),
         Command::Copy(flags) => copy::run(&config::copy(flags)?),
         Command::Selftest(flags) => selftest::run(&config::selftest(flags)?),
+        Command::Conformance(flags) => conformance::run(&config::conformance(flags)?),
     }
 }

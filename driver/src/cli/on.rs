@@ -44,8 +44,8 @@ fn of(device: Device) -> Opened {
 
 #[cfg(feature = "sim")]
 fn open_sim(options: &Sim, trace: Option<Arc<dyn Trace>>, pause: SharedPause) -> anyhow::Result<Opened> {
-    let Sim { profile, channels, rules } = options.clone();
-    let options = hw::sim::SimOptions { profile, channels, rules, trace, ..Default::default() };
+    let Sim { profile, channels, vectors, rules } = options.clone();
+    let options = hw::sim::SimOptions { profile, channels, vectors, rules, trace, ..Default::default() };
     let sim = hw::sim::Sim::open(options, pause)?;
     Ok(Opened { device: sim.device, trace: None, faults: Some(sim.faults) })
 }

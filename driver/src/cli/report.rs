@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use ioat_stage::Placement;
 use netdma::hw::Routed;
+use netdma::ndis::InterruptType;
 
 use super::sizes;
 use super::table::{Align, Table};
@@ -17,6 +18,8 @@ pub(crate) struct Report {
     pub(crate) on: String,
     /// Of the data; `--seed` repeats it.
     pub(crate) seed: u64,
+    /// Which kind of interrupt was used.
+    pub(crate) interrupt_kind: &'static str,
     pub(crate) steps: Vec<Step>,
     pub(crate) processors: Vec<Processor>,
     pub(crate) vectors: Vec<Vector>,
@@ -55,7 +58,7 @@ pub(crate) struct Processor {
     pub(crate) refused: u64,
 }
 
-/// Where one vector goes.
+/// Where one vector goes; a line is vector 0.
 #[derive(Clone, Debug, serde::Serialize)]
 pub(crate) struct Vector {
     pub(crate) vector: u32,
@@ -85,6 +88,15 @@ pub(crate) fn routing(routed: &Routed) -> String {
     }
 }
 
+/// The kind of interrupt, in words.
+pub(crate) fn kind(granted: Option<InterruptType>) -> &'static str {
+    match granted {
+        Some(InterruptType::MessageBased) => "MSI-X",
+        Some(InterruptType::LineBased) => "INTx",
+        None => "none",
+    }
+}
+
 /// Where a worker runs, in words.
 pub(crate) fn placement(placement: Placement) -> String {
     match placement {
@@ -100,7 +112,7 @@ impl Report {
     pub(crate) fn text(&self) -> String {
         let mut text = format!("\n{}\n{}", self.steps_table(), self.processors_table());
         // Writing to a String cannot fail.
-        let _ = write!(text, "\n{}", self.vectors_table());
+        let _ = write!(text, "\ninterrupts: {}\n{}", self.interrupt_kind, self.vectors_table());
         if !self.faults_fired.is_empty() {
             let _ = write!(text, "\n{}", self.faults_table());
         }

@@ -15,7 +15,7 @@ use crate::hw::{Device, DmaBuffer};
 use crate::ioat::{Identity, IoatProvider};
 use crate::irql::AtPassive;
 use crate::ndis::{
-    Interrupt, MessageCounts, MessageInfoTable, ProcessorCounts, Processors, ndis_m_register_interrupt_ex,
+    Interrupt, InterruptType, MessageCounts, MessageInfoTable, ProcessorCounts, Processors, ndis_m_register_interrupt_ex,
 };
 
 /// How to open an engine.
@@ -176,6 +176,12 @@ impl Driver {
     #[must_use]
     pub fn messages(&self) -> Vec<MessageCounts> {
         self.0.interrupt.lock().as_ref().map(Interrupt::counts).unwrap_or_default()
+    }
+
+    /// Which kind of interrupt was granted: messages, or the line; none while the engine is being closed.
+    #[must_use]
+    pub fn interrupt_type(&self) -> Option<InterruptType> {
+        self.0.interrupt.lock().as_ref().map(Interrupt::interrupt_type)
     }
 
     /// Where each message's service routine runs, and where the kernel delivers it.

@@ -14,10 +14,11 @@ use ioat_stage::{Bell, NoTrace, Pause};
 use zerocopy::{FromBytes, IntoBytes};
 
 use super::bench::NotPassed;
+use super::watched::Watched;
 use crate::contract::{
-    Chain, ChannelRequest, Completed, CompletionLocation, ControlFlags, CpuSet32, DescriptorAddr,
-    DmaLocation, NetDmaChannel, NetDmaClient, NetDmaDescriptor, NetDmaInterface, NetDmaVersion,
-    ProviderChannelContext, ProviderHandle, Started, Submitted,
+    AllocateError, AnchorSlot, Chain, ChannelRequest, ChannelState, Completed, CompletionLocation,
+    ControlFlags, CpuSet32, DescriptorAddr, DmaLocation, NetDmaChannel, NetDmaClient, NetDmaDescriptor,
+    NetDmaInterface, NetDmaVersion, ProviderChannelContext, ProviderHandle, Started, Submitted,
 };
 use crate::hw::{Device, DmaBuffer, Space};
 use crate::ioat::IoatProvider;
@@ -65,9 +66,11 @@ pub(super) struct Assembly {
     pub(super) device: Device,
     pub(super) interface: Arc<NetDmaInterface>,
     pub(super) provider: Arc<IoatProvider>,
+    /// What the interface asked of it.
+    pub(super) watched: Arc<Watched>,
     pub(super) processors: Arc<Processors>,
     started: Option<ProviderHandle<Started>>,
-    pub(super) interrupt: Option<Interrupt>,
+    interrupt: Option<Interrupt>,
     /// A channel could not be stopped: Stop would wait for it forever.
     wild: Cell<bool>,
 }
@@ -85,8 +88,16 @@ impl Assembly {
         let provider = IoatProvider::new(&device, interface.clone())?;
         let processors = Processors::start(setup.processors, device.pause.clone(), Arc::new(NoTrace))?;
         let mut characteristics = provider.characteristics();
-        characteristics.version = setup.version.unwrap_or(characteristics.version);
-        let registered = interface.register_provider(provider.clone(), characteristics, &level)?;
+        if let Some(version) = setup.version {
+            characteristics.version = version;
+        }
+        if characteristics.version < NetDmaVersion::V2_0 {
+            // Neither is there before (contract 1.5.4).
+            characteristics.friendly_name = None;
+            characteristics.dca_supported = false;
+        }
+        let watched = Watched::new(provider.clone(), device.pause.clone());
+        let registered = interface.register_provider(watched.clone(), characteristics, &level)?;
         let build = |handle| provider.interrupt_characteristics(handle);
         let source = device.interrupts.clone();
         let interrupt = match ndis_m_register_interrupt_ex(&processors, source, build, &level) {
@@ -101,7 +112,8 @@ impl Assembly {
             error
         })?;
         let (started, interrupt) = (Some(started), Some(interrupt));
-        Ok(Self { device, interface, provider, processors, started, interrupt, wild: Cell::new(false) })
+        let wild = Cell::new(false);
+        Ok(Self { device, interface, provider, watched, processors, started, interrupt, wild })
     }
 
     /// Zeroed memory that the engine reaches.
@@ -116,25 +128,8 @@ impl Assembly {
 
     /// A channel for one of `processors`.
     pub(super) fn channel_on(&self, processors: CpuSet32) -> Result<Taken<'_>, NotPassed> {
-        let slots = self.memory(SLOTS * DESCRIPTOR_SIZE)?;
-        let word = CompletionLocation::new(self.memory(DESCRIPTOR_SIZE)?, 0)?;
-        let told = Arc::new(Told {
-            done: AtomicU64::new(0),
-            attentions: AtomicU64::new(0),
-            reports: SpinLock::default(),
-            bell: Bell::new(),
-            pause: self.device.pause.clone(),
-        });
-        let request = ChannelRequest {
-            completion: word.clone(),
-            processors,
-            group: None,
-            priority: 0,
-            max_outstanding: SLOTS,
-            anchor: None,
-        };
-        let started = self.started.as_ref().ok_or_else(|| failed("the provider is not started"))?;
-        let net = self.interface.allocate_channel(started.id(), request, told.clone(), &passive()?)?;
+        let Asked { net, word, told, slots } = self.ask(processors)?;
+        let net = Arc::new(net?);
         let context = self.provider.channel_at(word.physical());
         let context = context.ok_or_else(|| failed("the provider does not know the channel"))?;
         Ok(Taken {
@@ -149,9 +144,28 @@ impl Assembly {
         })
     }
 
-    /// Gives up the provider's handle, for a check that stops it itself.
-    pub(super) fn take_started(&mut self) -> Result<ProviderHandle<Started>, NotPassed> {
-        self.started.take().ok_or_else(|| failed("the provider was stopped before"))
+    /// Asks for a channel, which may be refused.
+    pub(super) fn ask(&self, processors: CpuSet32) -> Result<Asked, NotPassed> {
+        let word = CompletionLocation::new(self.memory(DESCRIPTOR_SIZE)?, 0)?;
+        let told = Arc::new(Told {
+            done: AtomicU64::new(0),
+            attentions: AtomicU64::new(0),
+            reports: SpinLock::default(),
+            bell: Bell::new(),
+            pause: self.device.pause.clone(),
+        });
+        let slots = self.memory(SLOTS * DESCRIPTOR_SIZE + 4096)?;
+        let request = ChannelRequest {
+            completion: word.clone(),
+            processors,
+            group: None,
+            priority: 0,
+            max_outstanding: SLOTS,
+            anchor: Some(AnchorSlot::new(slots.clone(), SLOTS * DESCRIPTOR_SIZE)?),
+        };
+        let started = self.started.as_ref().ok_or_else(|| failed("the provider is not started"))?;
+        let net = self.interface.allocate_channel(started.id(), request, told.clone(), &passive()?);
+        Ok(Asked { net, word, told, slots })
     }
 
     /// Waits until `holds`, looking once a millisecond.
@@ -177,6 +191,14 @@ impl Drop for Assembly {
             interrupt.deregister(&level);
         }
     }
+}
+
+/// What became of asking for a channel.
+pub(super) struct Asked {
+    pub(super) net: Result<NetDmaChannel, AllocateError>,
+    pub(super) word: CompletionLocation,
+    told: Arc<Told>,
+    slots: Arc<DmaBuffer>,
 }
 
 /// What a channel's client was told. The DPC stores and rings.
@@ -221,7 +243,7 @@ impl NetDmaClient for Told {
 /// A channel, its descriptor slots and its completion word. Reset and given back in the end.
 pub(super) struct Taken<'a> {
     pub(super) assembly: &'a Assembly,
-    pub(super) net: NetDmaChannel,
+    pub(super) net: Arc<NetDmaChannel>,
     pub(super) context: ProviderChannelContext,
     pub(super) told: Arc<Told>,
     slots: Arc<DmaBuffer>,
@@ -275,27 +297,8 @@ impl Taken<'_> {
 
     /// As [`Self::lay`], from `slot` on.
     pub(super) fn lay_at(&self, slot: usize, descriptors: &[NetDmaDescriptor]) -> Result<Laid, NotPassed> {
-        let address = |slot: usize| DescriptorAddr::new(self.slots.iova() + (slot * DESCRIPTOR_SIZE) as u64);
-        let offset = slot * DESCRIPTOR_SIZE;
-        let first = DmaLocation::new(self.slots.clone(), offset, DESCRIPTOR_SIZE, DESCRIPTOR_SIZE)?;
-        let mut addresses = Vec::with_capacity(descriptors.len());
-        for (slot, descriptor) in (slot..).zip(descriptors) {
-            let [own, next] = [address(slot), address(slot + 1)].map(|it| it.ok_or_else(|| failed("a slot")));
-            let linked = NetDmaDescriptor { next: next?.get(), ..*descriptor };
-            self.slots.write(slot * DESCRIPTOR_SIZE, linked.as_bytes())?;
-            addresses.push(own?);
-        }
-        if addresses.is_empty() {
-            return Err(failed("a check lays an empty chain"));
-        }
         self.laid.set(self.laid.get().max(slot + descriptors.len()));
-        Ok(Laid { addresses, first })
-    }
-
-    /// The slot where the next chain will be laid.
-    pub(super) fn next_slot(&self) -> DescriptorAddr {
-        DescriptorAddr::new(self.slots.iova() + (self.laid.get() * DESCRIPTOR_SIZE) as u64)
-            .expect("slots are aligned, and not at 0")
+        lay_in(&self.slots, slot, descriptors)
     }
 
     /// The descriptor at `address` as it is now.
@@ -357,10 +360,15 @@ impl Taken<'_> {
         }
     }
 
-    /// A register of the channel, 64 bits.
+    /// A register of the channel, read in one access of its width.
     pub(super) fn register(&self, register: ChannelRegister) -> Result<u64, NotPassed> {
         let channel = usize::try_from(self.context.0).map_err(|_| failed("a channel number"))?;
-        Ok(self.assembly.device.read64(Space::Bar0, channel_base(channel) + register.offset())?)
+        let offset = channel_base(channel) + register.offset();
+        let mut value = [0; 8];
+        let part =
+            value.get_mut(..register.width()).ok_or_else(|| failed("a register of 8 bytes at most"))?;
+        self.assembly.device.registers.read(Space::Bar0, offset, part)?;
+        Ok(u64::from_le_bytes(value))
     }
 
     fn offset(&self, address: DescriptorAddr) -> Result<usize, NotPassed> {
@@ -372,13 +380,40 @@ impl Taken<'_> {
 impl Drop for Taken<'_> {
     fn drop(&mut self) {
         let Some(level) = AtPassive::claim() else { return };
-        let given_back = self.net.reset(&level).and_then(|()| self.net.free(&level));
-        if given_back.is_err() && self.net.state() != crate::contract::ChannelState::Freed {
-            // The engine may still write all of it, until the place resets the function for the next check.
+        let give_back = || self.net.reset(&level).and_then(|()| self.net.free(&level)).is_ok();
+        if self.net.state() == ChannelState::Freed || give_back() {
+            return;
+        }
+        // It does not stop by itself, so the whole function is made to; then the book can be closed.
+        let stopped = self.assembly.device.registers.reset().is_ok();
+        if !stopped || !give_back() {
             self.assembly.wild.set(true);
+        }
+        if !stopped {
+            // The engine may still write all of it.
             std::mem::forget((self.slots.clone(), self.word.clone(), self.keep.take()));
         }
     }
+}
+
+/// Lays a chain in memory of the check's own, each descriptor linked to the slot behind it.
+pub(super) fn lay_in(
+    slots: &Arc<DmaBuffer>,
+    slot: usize,
+    descriptors: &[NetDmaDescriptor],
+) -> Result<Laid, NotPassed> {
+    let first = DmaLocation::new(slots.clone(), slot * DESCRIPTOR_SIZE, DESCRIPTOR_SIZE, DESCRIPTOR_SIZE)?;
+    let mut addresses = Vec::with_capacity(descriptors.len());
+    for (slot, descriptor) in (slot..).zip(descriptors) {
+        let own = slots.iova() + (slot * DESCRIPTOR_SIZE) as u64;
+        let linked = NetDmaDescriptor { next: own + DESCRIPTOR_SIZE as u64, ..*descriptor };
+        slots.write(slot * DESCRIPTOR_SIZE, linked.as_bytes())?;
+        addresses.push(DescriptorAddr::new(own).ok_or_else(|| failed("slots are not aligned"))?);
+    }
+    if addresses.is_empty() {
+        return Err(failed("a check lays an empty chain"));
+    }
+    Ok(Laid { addresses, first })
 }
 
 /// A copy of `len` bytes between places of two buffers.

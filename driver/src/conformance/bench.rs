@@ -62,6 +62,11 @@ pub trait Place {
     /// The profile of the engine that one gets without a wish.
     fn profile(&self) -> &str;
 
+    /// Whether the checks of the library alone run here too. They need no engine, so once is enough: in process.
+    fn runs_library_checks(&self) -> bool {
+        false
+    }
+
     /// An engine in its reset state. The one before has been dropped.
     ///
     /// # Errors

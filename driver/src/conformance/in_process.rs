@@ -31,6 +31,10 @@ impl Place for InProcess {
         &self.profile
     }
 
+    fn runs_library_checks(&self) -> bool {
+        true
+    }
+
     fn open(&self, wanted: &Wanted) -> Result<anyhow::Result<Device>, Unavailable> {
         let options = SimOptions {
             profile: wanted.profile.unwrap_or(&self.profile).to_owned(),

@@ -6,10 +6,16 @@
 
 mod bench;
 
+mod run;
+
 #[cfg(feature = "sim")]
 mod in_process;
 
+mod elsewhere;
+
 mod assembly;
+
+mod watched;
 
 mod work;
 
@@ -19,22 +25,20 @@ mod recording;
 
 mod completion;
 
-mod interrupt;
+mod channel;
 
-mod isr;
+mod transfer;
 
-mod synchronize;
-
-mod throttle;
-
-mod line;
+mod choices_channel;
 
 pub use bench::{Bench, NotPassed, Place, Unavailable, Verdict, Wanted};
+pub use elsewhere::Elsewhere;
 #[cfg(feature = "sim")]
 pub use in_process::InProcess;
+pub use run::{Outcome, Ran, TOUCHES_NO_HARDWARE, run};
 
 /// Where a statement comes from.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
     /// A page or a published header says it.
@@ -46,7 +50,7 @@ pub enum Status {
 }
 
 /// What a check needs.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Needs {
     /// The library: its types, the interface, the DPC engine with a provider or an interrupt source of the check's own.
@@ -115,17 +119,7 @@ use {ensure, ensure_eq, statement};
 
 /// Every statement, in the contract's order, then the choices.
 pub fn statements() -> impl Iterator<Item = &'static Statement> {
-    [
-        completion::STATEMENTS,
-        interrupt::STATEMENTS,
-        isr::STATEMENTS,
-        synchronize::STATEMENTS,
-        throttle::STATEMENTS,
-        interrupt::CHOICES,
-        isr::CHOICES,
-        line::CHOICES,
-        throttle::CHOICES,
-    ]
-    .into_iter()
-    .flatten()
+    [completion::STATEMENTS, channel::STATEMENTS, transfer::STATEMENTS, choices_channel::STATEMENTS]
+        .into_iter()
+        .flatten()
 }

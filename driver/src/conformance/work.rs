@@ -16,7 +16,8 @@ pub(super) const MARK: usize = 64;
 /// Pairs of descriptors: a long copy, then a short one that leaves a mark of its own. The marks tell how far the
 /// engine came.
 pub(super) struct LongWork {
-    source: Arc<DmaBuffer>,
+    /// Of even pairs, and of odd ones: each the same byte all over.
+    sources: [Arc<DmaBuffer>; 2],
     scratch: Arc<DmaBuffer>,
     marks: Arc<DmaBuffer>,
     long: u32,
@@ -38,10 +39,11 @@ impl LongWork {
 
     pub(super) fn new(taken: &Taken<'_>) -> Result<Self, NotPassed> {
         let long = LONG_COPY.min(taken.assembly.provider.identity().max_transfer());
-        let source = taken.memory(long as usize)?;
-        source.write(0, &[Self::BYTE; MARK])?;
+        let sources = [taken.memory(long as usize)?, taken.memory(long as usize)?];
+        sources[0].write(0, &vec![Self::BYTE; long as usize])?;
+        sources[1].write(0, &vec![!Self::BYTE; long as usize])?;
         let [scratch, marks] = [taken.memory(long as usize)?, taken.memory(Self::PAIRS * MARK)?];
-        Ok(Self { source, scratch, marks, long })
+        Ok(Self { sources, scratch, marks, long })
     }
 
     /// What a mark consists of.
@@ -51,7 +53,7 @@ impl LongWork {
     pub(super) fn descriptors(&self, pairs: usize) -> Vec<NetDmaDescriptor> {
         let cleared = self.marks.write(0, &vec![0; Self::PAIRS * MARK]);
         cleared.expect("the marks are inside their buffer");
-        let pair = |number| [self.long_copy(), self.mark(number)];
+        let pair = |number| [self.long_copy(number), self.mark(number)];
         let mut descriptors: Vec<_> = (0..pairs).flat_map(pair).collect();
         if let Some(last) = descriptors.last_mut() {
             *last = with(*last, TELLS);
@@ -60,13 +62,13 @@ impl LongWork {
     }
 
     /// A copy that takes as long as one descriptor can.
-    pub(super) fn long_copy(&self) -> NetDmaDescriptor {
-        copy((&self.source, 0), (&self.scratch, 0), self.long)
+    pub(super) fn long_copy(&self, number: usize) -> NetDmaDescriptor {
+        copy((&self.sources[number % 2], 0), (&self.scratch, 0), self.long)
     }
 
     /// The copy that leaves the mark of this number.
     pub(super) fn mark(&self, number: usize) -> NetDmaDescriptor {
-        copy((&self.source, 0), (&self.marks, number * MARK), MARK as u32)
+        copy((&self.sources[0], 0), (&self.marks, number * MARK), MARK as u32)
     }
 
     /// What the mark of this number is now: whole, or not there at all.
@@ -78,6 +80,13 @@ impl LongWork {
             _ if found == [0; MARK] => Ok(false),
             _ => Err(failed(format!("mark {number} is torn: {found:x?}"))),
         }
+    }
+
+    /// Whether the last long copy was finished to its end: what it copied is the same byte all over.
+    pub(super) fn is_whole(&self) -> Result<bool, NotPassed> {
+        let mut found = vec![0; self.long as usize];
+        self.scratch.read(0, &mut found)?;
+        Ok(found.iter().all(|byte| *byte == found[0]))
     }
 
     /// How many marks there are; they are the first ones, without a gap.

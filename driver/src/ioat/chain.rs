@@ -26,7 +26,7 @@ pub(super) struct Limits {
 impl Limits {
     /// Chains carry their count (ND-P6), and the descriptors of 2.0 are there.
     pub(super) fn counted(&self) -> bool {
-        self.version >= NetDmaVersion::V2_0
+        self.version.counts_chains()
     }
 
     /// Completion words and context changes have a target (1.12).

@@ -154,9 +154,9 @@ impl Channel {
 
     /// Gives the channel back. The engine forgets chain and completion word; both may be unmapped afterwards.
     pub(super) fn release(&self) -> Result<(), CommandError> {
+        let _quiet = self.quiet();
         // Without power there is nothing to stop, and nothing that answers.
         let stopped = if self.phase() == Phase::PoweredDown { Ok(()) } else { self.halt().map(drop) };
-        let _quiet = self.quiet();
         let mut state = self.state.lock();
         state.generation = state.generation.wrapping_add(1);
         state.phase = Phase::Free;
@@ -183,8 +183,12 @@ impl Channel {
                 }
             }
         }
+        // Until the engine has the new chain, its CHANSTS tells of the old one: a DPC that is late must not take that
+        // for the new chain's, as one that reads CHANSTS would (f).
+        let quiet = self.quiet();
         self.load(first, walked, count);
         self.ring_from(first.physical().get(), count)?;
+        drop(quiet);
         // A device that is gone takes writes in silence; this look is the first chance to notice.
         self.registers.chansts()?;
         Ok(())
@@ -251,6 +255,7 @@ impl Channel {
             Phase::Free | Phase::PoweredDown => return Ok(()),
             _ => {}
         }
+        let _quiet = self.quiet();
         let halted = self.halt().map(drop);
         self.forget(Phase::PoweredDown);
         halted
@@ -259,6 +264,7 @@ impl Channel {
     /// The function was brought up again: whoever had the channel has it again, and starts anew (ND-W2).
     pub(super) fn power_up(&self) -> Result<(), CommandError> {
         let Some(owner) = self.owner() else { return Ok(()) };
+        let _quiet = self.quiet();
         // A state that was lost without a word is lost all the same.
         self.forget(Phase::PoweredDown);
         self.arm(owner.context)?;
@@ -353,6 +359,8 @@ impl Channel {
             phase @ (Phase::Free | Phase::PoweredDown) => return Err(CommandError::Phase(phase)),
             _ => {}
         }
+        // Before the engine is halted: a late DPC that reads CHANSTS (f) must not take the halt for an error.
+        let _quiet = self.quiet();
         match self.halt() {
             Ok(context) => {
                 self.forget(after);
@@ -370,9 +378,8 @@ impl Channel {
         }
     }
 
-    /// The engine has stopped: no report of its chain will be made any more, and (a) the status is Halted.
+    /// No report of the chain will be made any more, and (a) the status is Halted. No DPC reports meanwhile.
     fn forget(&self, after: Phase) {
-        let _quiet = self.quiet();
         let mut state = self.state.lock();
         state.generation = state.generation.wrapping_add(1);
         state.phase = after;
@@ -416,9 +423,9 @@ impl Channel {
         self.registers.rearm(self.limits.dca())
     }
 
-    /// The engine is stopped: its next chain is this one. The completion word says Armed until it reports.
+    /// The engine is stopped: its next chain is this one. The completion word says Armed until it reports. No DPC
+    /// reports meanwhile.
     fn load(&self, first: &FirstDescriptor, walked: Walked, count: u16) {
-        let _quiet = self.quiet();
         let mut state = self.state.lock();
         state.generation = state.generation.wrapping_add(1);
         state.phase = Phase::Running;

@@ -47,10 +47,15 @@ pub enum IoatError {
     #[error("the device offers no interrupt: neither MSI-X vectors nor INTx")]
     NoInterrupt,
     /// The contract version of the provider is none that there is.
-    #[error("a provider of NetDMA {version}: expected 1.0, 1.1 or 2.0")]
+    #[error(
+        "a provider of NetDMA {version} with processor groups: {proc_groups}; expected 1.0, 1.1 or 2.0, and groups \
+         only with 2.0"
+    )]
     ContractVersion {
         /// What was asked for.
         version: NetDmaVersion,
+        /// Whether processor groups were.
+        proc_groups: bool,
     },
     /// After power up another engine answers.
     #[error("another engine answers after power up: {found}, it was {expected}")]

@@ -27,6 +27,8 @@ use crate::ndis::{InterruptCharacteristics, InterruptHandle, NdisVersion};
 pub struct ProviderOptions {
     /// The contract version to register for: 1.0, 1.1 or 2.0. Chains of 1.x carry no count and end with a zero.
     pub version: NetDmaVersion,
+    /// Take channel parameters of revision 2 (Windows 7), whose processors may be of any group. From 2.0 on.
+    pub proc_groups: bool,
     /// APIC id of processor `n`, where completion words are aimed with DCA (ND-A2). A processor without an entry has its
     /// number for an id.
     pub apic_ids: Vec<u16>,
@@ -35,7 +37,7 @@ pub struct ProviderOptions {
 impl Default for ProviderOptions {
     /// 2.0.
     fn default() -> Self {
-        Self { version: NetDmaVersion::V2_0, apic_ids: Vec::new() }
+        Self { version: NetDmaVersion::V2_0, proc_groups: false, apic_ids: Vec::new() }
     }
 }
 
@@ -85,8 +87,8 @@ impl IoatProvider {
         options: ProviderOptions,
     ) -> Result<Arc<Self>, IoatError> {
         let version = options.version;
-        if ![NetDmaVersion::V1_0, NetDmaVersion::V1_1, NetDmaVersion::V2_0].contains(&version) {
-            return Err(IoatError::ContractVersion { version });
+        if !version.is_defined() || options.proc_groups && !version.counts_chains() {
+            return Err(IoatError::ContractVersion { version, proc_groups: options.proc_groups });
         }
         let identity = identify(device)?;
         let (capability, max_transfer) = (identity.capability, identity.max_transfer());
@@ -128,7 +130,7 @@ impl IoatProvider {
         ProviderCharacteristics {
             version: self.options.version,
             dca_supported: self.limits.dca(),
-            proc_groups_supported: false,
+            proc_groups_supported: self.options.proc_groups,
             device,
             max_dma_channel_count: u32::from(self.identity.channels),
             friendly_name: name,
@@ -347,7 +349,6 @@ impl NetDmaProvider for IoatProvider {
         handle: NetDmaChannelHandle,
         _: &dyn AtMostDispatch,
     ) -> Result<ProviderChannelContext, NetDmaStatus> {
-        let mask = parameters.processor_affinity_mask;
         // With messages, the processor of the channel's interrupt; a line is nobody's, so there it is the one that the
         // DPC was to be on.
         let own = |channel: &Channel| {
@@ -358,11 +359,13 @@ impl NetDmaProvider for IoatProvider {
             CpuNumber(self.affinities[index].load(Ordering::Relaxed))
         };
         // Else any channel, its DPC on a processor of the mask (ND-P2).
-        let fallback = mask.iter().next().ok_or(NetDmaStatus::UNSUCCESSFUL)?;
+        let (narrow, wide) = (parameters.processor_affinity_mask, parameters.processor_affinity_mask_ex);
+        let fallback = wide.map_or_else(|| narrow.iter().next(), |wide| wide.iter().next());
+        let fallback = fallback.ok_or(NetDmaStatus::UNSUCCESSFUL)?;
         let fitting = self.channels.iter().map(|channel| (channel, own(channel)));
-        let fitting = fitting.filter(|(_, cpu)| mask.contains(*cpu));
+        let fitting: Vec<_> = fitting.filter(|(_, cpu)| parameters.accepts(*cpu)).collect();
         let any = self.channels.iter().map(|channel| (channel, fallback));
-        for (channel, cpu) in fitting.chain(any) {
+        for (channel, cpu) in fitting.into_iter().chain(any) {
             let completion = parameters.completion.clone();
             let context = self.limits.dca().then(|| self.context_of(cpu));
             if !channel.claim(Owner { handle: handle.clone(), completion, cpu, context }) {

@@ -476,8 +476,9 @@ fn a_refused_question_at_opening_names_the_question() {
 
 #[test]
 fn four_thousand_million_vectors_do_not_cost_as_many_descriptors() {
-    let server = Server::answering(IRQ_INFO, |_| {
-        Answer::Payload([16, 1, 2, u32::MAX].iter().flat_map(|word: &u32| word.to_le_bytes()).collect())
+    let server = Server::answering(IRQ_INFO, |message| {
+        let index = u32::from_le_bytes(message.payload[8..12].try_into().unwrap());
+        Answer::Payload([16, 1, index, u32::MAX].iter().flat_map(|word: &u32| word.to_le_bytes()).collect())
     });
     assert_eq!(device(&server).interrupts.vectors(), 64);
 }

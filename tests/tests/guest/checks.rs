@@ -4,7 +4,7 @@ use libtest_mimic::Trial;
 use netdma_vm::kernel::KernelChoice;
 
 use crate::guest::Shared;
-use crate::{ioatdma, kills, our_driver};
+use crate::{conformance, ioatdma, kills, our_driver};
 
 /// Debian's stable kernel: every check.
 pub(crate) fn stable_kernel() -> Vec<Trial> {
@@ -22,6 +22,7 @@ pub(crate) fn stable_kernel() -> Vec<Trial> {
         guest.check("netdma_lists_the_functions_and_their_groups", our_driver::lists),
         guest.check("netdma_info_decodes_the_engine", our_driver::info),
         guest.check("our_driver_moves_and_verifies_data_on_every_channel", our_driver::selftest),
+        guest.check("every_statement_of_the_contract_holds_over_kernel_vfio", conformance::skx),
         guest.check("the_third_interrupt_is_lost_and_our_driver_recovers", our_driver::lost_interrupt),
         guest.check(
             "a_misaddressed_completion_is_a_typed_error_and_our_driver_recovers",
@@ -40,9 +41,10 @@ pub(crate) fn stable_kernel() -> Vec<Trial> {
 
 /// The newest kernel of stable-backports: our driver and the stock one.
 pub(crate) fn newest_kernel() -> Vec<Trial> {
-    let guest = Shared::new("newest", KernelChoice::Newest, &[&[], &[]]);
+    let guest = Shared::new("newest", KernelChoice::Newest, &[&[], &["--profile", "netdma"], &[]]);
     vec![
         guest.check("our_driver_moves_and_verifies_data_on_every_channel", our_driver::selftest),
+        guest.check("every_statement_of_2_0_holds_over_kernel_vfio", conformance::netdma),
         guest.check(
             "stock_ioatdma_has_four_channels_and_four_vectors_that_count",
             ioatdma::on_the_last_device,

@@ -2,9 +2,11 @@
 //! same device program. Each guest boots once and then answers many checks.
 
 mod checks;
+mod conformance;
 mod guest;
 mod ioatdma;
 mod kills;
+mod line;
 mod our_driver;
 mod panic;
 
@@ -16,6 +18,6 @@ fn main() {
     // must be started from the thread that lives as long as the guest.
     arguments.test_threads = Some(1);
     let trials: Vec<Trial> =
-        [checks::stable_kernel(), checks::newest_kernel(), panic::checks()].into_iter().flatten().collect();
+        [checks::stable_kernel(), checks::newest_kernel(), line::checks(), panic::checks()].into_iter().flatten().collect();
     libtest_mimic::run(&arguments, trials).exit();
 }

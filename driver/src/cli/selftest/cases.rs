@@ -139,7 +139,13 @@ fn every_processor(rig: &mut Rig) -> anyhow::Result<Done> {
 fn one_interrupt(rig: &mut Rig) -> anyhow::Result<Done> {
     for channel in rig.take(ChannelOptions::default())? {
         let index = usize::try_from(channel.index())?;
-        let interrupts = |rig: &Rig| rig.driver.messages().get(index).map_or(0, |message| message.interrupts);
+        let interrupts = |rig: &Rig| {
+            let messages = rig.driver.messages();
+            // A shared message, or the line, is other channels' too: the service routine knows whose it was.
+            let own = messages.len() >= usize::from(rig.driver.identity().channels);
+            let message = messages.get(index).filter(|_| own);
+            message.map_or_else(|| channel.stats().provider.interrupts, |message| message.interrupts)
+        };
         let (before, rechecks) = (interrupts(rig), channel.stats().provider.rechecks);
         rig.copies(&channel, 64)?;
         let raised = interrupts(rig) - before;

@@ -18,7 +18,7 @@ use super::config::Selftest;
 use super::data::Data;
 use super::exit::Gone;
 use super::on::{self, Opened};
-use super::report::{FaultFired, Processor, Report, Step, Vector, placement, routing};
+use super::report::{FaultFired, Processor, Report, Step, Vector, kind, placement, routing};
 
 /// Runs it.
 pub(crate) fn run(config: &Selftest) -> anyhow::Result<()> {
@@ -107,13 +107,6 @@ fn report(config: &Selftest, driver: &Driver, opened: &Opened, steps: Vec<Step>)
         queued: counts.queued,
         refused: counts.refused,
     });
-    let table = driver.message_info().map(|table| table.messages).unwrap_or_default();
-    let vectors = table.into_iter().zip(driver.messages()).map(|(message, counts)| Vector {
-        vector: message.message.get(),
-        processor: Some(message.processor()),
-        interrupts: counts.interrupts,
-        routed: routing(&message.routed),
-    });
     let fired = opened.faults.as_ref().map(|faults| faults.fired()).unwrap_or_default();
     let faults_fired = fired.into_iter().map(|fired| FaultFired {
         rule: fired.rule.to_string(),
@@ -126,13 +119,36 @@ fn report(config: &Selftest, driver: &Driver, opened: &Opened, steps: Vec<Step>)
         on: config.on.written(),
         seed: config.seed,
         processors: processors.collect(),
-        vectors: vectors.collect(),
+        interrupt_kind: kind(driver.interrupt_type()),
+        vectors: vectors(driver),
         faults_fired: faults_fired.collect(),
         passed: steps.iter().filter(|step| step.passed).count(),
         failed: steps.iter().filter(|step| !step.passed && !step.skipped).count(),
         skipped: steps.iter().filter(|step| step.skipped).count(),
         steps,
     }
+}
+
+/// What came on each vector. A line has no message table (IR-3): it is vector 0.
+fn vectors(driver: &Driver) -> Vec<Vector> {
+    let counts = driver.messages();
+    let Some(table) = driver.message_info() else {
+        let line = |counts: netdma::ndis::MessageCounts| Vector {
+            vector: 0,
+            processor: None,
+            interrupts: counts.interrupts,
+            routed: "the line of all channels".into(),
+        };
+        return counts.into_iter().map(line).collect();
+    };
+    let messages = table.messages.into_iter().zip(counts);
+    let vector = messages.map(|(message, counts)| Vector {
+        vector: message.message.get(),
+        processor: Some(message.processor()),
+        interrupts: counts.interrupts,
+        routed: routing(&message.routed),
+    });
+    vector.collect()
 }
 
 fn print(report: &Report, json: bool) -> anyhow::Result<()> {
