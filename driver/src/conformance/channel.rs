@@ -1,17 +1,14 @@
-//! The channel (contract 4.4): allocation, order of calls, and where the engine goes on.
-
-use std::sync::Arc;
+//! The channel (contract 4.4): allocation, the order of calls, and where the engine goes on.
 
 use ioat_spec::{ChanSts, ChannelRegister, ChannelState as EngineState};
 
-use super::assembly::{Assembly, Laid, Setup, TELLS, Taken, copy, failed, lay_in, null, passive, with};
-use super::work::{LongWork, MARK, midway};
+use super::assembly::{Assembly, Setup, TELLS, Taken, copy, failed, null, passive, with};
+use super::work::{LongWork, Pages};
 use super::{Bench, NotPassed, Statement, Verdict, ensure, ensure_eq, statement};
 use crate::contract::{
-    Call, ChannelError, ChannelState, CompletionValue, ControlFlags, CpuNumber, CpuSet32, NetDmaDescriptor,
-    NetDmaVersion, Refused, Submitted, TransferStatus,
+    Call, ChannelError, ChannelState, CompletionValue, ControlFlags, CpuNumber, CpuSet32, NetDmaVersion,
+    Refused, TransferStatus,
 };
-use crate::hw::DmaBuffer;
 
 pub(super) const STATEMENTS: &[Statement] = &[
     statement!(

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::assembly::{Laid, TELLS, Taken, copy, failed, passive, with};
 use super::bench::NotPassed;
-use super::ensure_eq;
+use super::{ensure, ensure_eq};
 use crate::contract::NetDmaDescriptor;
 use crate::hw::DmaBuffer;
 
@@ -13,6 +13,7 @@ const LONG_COPY: u32 = 1 << 20;
 
 /// Bytes of a mark, and the distance between two.
 pub(super) const MARK: usize = 64;
+const MARK_BYTES: u32 = 64;
 
 /// Pairs of descriptors: a long copy, then a short one that leaves a mark of its own. The marks tell how far the
 /// engine came.
@@ -69,7 +70,7 @@ impl LongWork {
 
     /// The copy that leaves the mark of this number.
     pub(super) fn mark(&self, number: usize) -> NetDmaDescriptor {
-        copy((&self.sources[0], 0), (&self.marks, number * MARK), MARK as u32)
+        copy((&self.sources[0], 0), (&self.marks, number * MARK), MARK_BYTES)
     }
 
     /// What the mark of this number is now: whole, or not there at all.
@@ -145,7 +146,7 @@ impl Pages {
 
     /// Copies to the place of this number.
     pub(super) fn copy(&self, number: usize) -> NetDmaDescriptor {
-        copy((&self.from, 0), (&self.to, number * MARK), 64)
+        copy((&self.from, 0), (&self.to, number * MARK), MARK_BYTES)
     }
 
     /// The places, of the first `count`, that were written.
