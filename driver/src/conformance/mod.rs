@@ -27,6 +27,8 @@ mod completion;
 
 mod channel;
 
+mod stop;
+
 mod transfer;
 
 mod choices_channel;
@@ -117,9 +119,19 @@ macro_rules! ensure_eq {
 
 use {ensure, ensure_eq, statement};
 
+/// The sections in the contract's order, then the choices.
+const SECTIONS: &[&[Statement]] = &[
+    // LY
+    completion::STATEMENTS,
+    // PR
+    channel::STATEMENTS,
+    stop::STATEMENTS,
+    transfer::STATEMENTS,
+    // ND, IR, IS, DP, SY, TH, QD, KD, MT
+    choices_channel::STATEMENTS,
+];
+
 /// Every statement, in the contract's order, then the choices.
 pub fn statements() -> impl Iterator<Item = &'static Statement> {
-    [completion::STATEMENTS, channel::STATEMENTS, transfer::STATEMENTS, choices_channel::STATEMENTS]
-        .into_iter()
-        .flatten()
+    SECTIONS.iter().copied().flatten()
 }

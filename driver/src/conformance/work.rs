@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::assembly::{Laid, TELLS, Taken, copy, failed, passive, with};
 use super::bench::NotPassed;
+use super::{ensure, ensure_eq};
 use crate::contract::NetDmaDescriptor;
 use crate::hw::DmaBuffer;
 
@@ -12,6 +13,7 @@ const LONG_COPY: u32 = 1 << 20;
 
 /// Bytes of a mark, and the distance between two.
 pub(super) const MARK: usize = 64;
+const MARK_BYTES: u32 = 64;
 
 /// Pairs of descriptors: a long copy, then a short one that leaves a mark of its own. The marks tell how far the
 /// engine came.
@@ -68,7 +70,7 @@ impl LongWork {
 
     /// The copy that leaves the mark of this number.
     pub(super) fn mark(&self, number: usize) -> NetDmaDescriptor {
-        copy((&self.sources[0], 0), (&self.marks, number * MARK), MARK as u32)
+        copy((&self.sources[0], 0), (&self.marks, number * MARK), MARK_BYTES)
     }
 
     /// What the mark of this number is now: whole, or not there at all.
@@ -125,4 +127,36 @@ pub(super) fn midway(taken: &Taken<'_>, work: &LongWork) -> Result<Midway, NotPa
         taken.net.reset(&passive()?)?;
     }
     Err(failed("the channel could not be suspended before its work was finished"))
+}
+
+/// A page of one byte, and a page of zeros to copy parts of it to.
+pub(super) struct Pages {
+    pub(super) from: Arc<DmaBuffer>,
+    pub(super) to: Arc<DmaBuffer>,
+}
+
+impl Pages {
+    const BYTE: u8 = 0x77;
+
+    pub(super) fn new(taken: &Taken<'_>) -> Result<Self, NotPassed> {
+        let [from, to] = [taken.memory(4096)?, taken.memory(4096)?];
+        from.write(0, &[Self::BYTE; 4096])?;
+        Ok(Self { from, to })
+    }
+
+    /// Copies to the place of this number.
+    pub(super) fn copy(&self, number: usize) -> NetDmaDescriptor {
+        copy((&self.from, 0), (&self.to, number * MARK), MARK_BYTES)
+    }
+
+    /// The places, of the first `count`, that were written.
+    pub(super) fn written(&self, count: usize) -> Result<Vec<usize>, NotPassed> {
+        let mut found = vec![0; count * MARK];
+        self.to.read(0, &mut found)?;
+        let whole = |number: &usize| found[number * MARK..][..MARK].iter().all(|byte| *byte == Self::BYTE);
+        let written: Vec<usize> = (0..count).filter(whole).collect();
+        let touched = found.iter().filter(|byte| **byte != 0).count();
+        ensure_eq!(touched, written.len() * MARK, "bytes written");
+        Ok(written)
+    }
 }
