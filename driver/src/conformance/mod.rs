@@ -19,17 +19,37 @@ mod watched;
 
 mod work;
 
+mod scripted_provider;
+
 mod scripted_source;
 
 mod recording;
 
+mod layout;
+
 mod completion;
+
+mod provider;
 
 mod channel;
 
 mod stop;
 
 mod transfer;
+
+mod report;
+
+mod interrupt;
+
+mod isr;
+
+mod line;
+
+mod synchronize;
+
+mod throttle;
+
+mod choices_netdma;
 
 mod choices_channel;
 
@@ -121,14 +141,23 @@ use {ensure, ensure_eq, statement};
 
 /// The sections in the contract's order, then the choices.
 const SECTIONS: &[&[Statement]] = &[
-    // LY
+    layout::STATEMENTS,
     completion::STATEMENTS,
-    // PR
+    provider::STATEMENTS,
     channel::STATEMENTS,
     stop::STATEMENTS,
     transfer::STATEMENTS,
-    // ND, IR, IS, DP, SY, TH, QD, KD, MT
+    report::STATEMENTS,
+    interrupt::STATEMENTS,
+    isr::STATEMENTS,
+    synchronize::STATEMENTS,
+    throttle::STATEMENTS,
+    choices_netdma::STATEMENTS,
     choices_channel::STATEMENTS,
+    interrupt::CHOICES,
+    isr::CHOICES,
+    line::CHOICES,
+    throttle::CHOICES,
 ];
 
 /// Every statement, in the contract's order, then the choices.
