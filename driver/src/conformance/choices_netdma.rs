@@ -1,10 +1,15 @@
 //! Choices of ours about NetDMA (contract part 1), where the documents are silent.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::assembly::{failed, passive};
+use ioat_stage::Task;
+use ioat_stage::pause::deadline;
+
+use super::assembly::{LONG, failed, passive};
 use super::scripted_provider::{
-    Bed, Called, Scripted, attributes, characteristics, interface, of_version, slot,
+    Bed, Called, Scripted, Told, attributes, characteristics, interface, of_version, slot,
 };
 use super::{Bench, Statement, Verdict, ensure, ensure_eq, statement};
 use crate::contract::{
@@ -87,6 +92,14 @@ pub(super) const STATEMENTS: &[Statement] = &[
         "a DCA provider gets its target right after Allocate, and again when an idle or new list allows it"
     ),
     statement!(
+        "L-ND-W1",
+        l_nd_w1_power_down_refuses_new_work_and_waits_for_the_old,
+        Choice,
+        Library,
+        "contract ND-W1",
+        "PowerDown tells the clients, refuses new work, and returns when what was outstanding is reported"
+    ),
+    statement!(
         "L-ND-W3",
         l_nd_w3_power_events_out_of_order_are_refused,
         Choice,
@@ -123,14 +136,14 @@ fn l_nd_v1_flags_and_versions_that_nobody_defined_are_refused(_: &Bench<'_>) -> 
             ..of_version(version)
         };
         let found = these.flags();
-        let result = middle.register_provider(std::sync::Arc::new(Scripted::default()), these, &passive()?);
+        let result = middle.register_provider(Arc::new(Scripted::default()), these, &passive()?);
         let permitted = CharacteristicsFlags::permitted(version, revision);
         let expected = (!taken).then_some(RegisterError::Flags { version, found, permitted });
         ensure_eq!(result.err(), expected, "flags {found:?} of {version} at {revision:?}");
     }
     let odd = NetDmaVersion { major: 1, minor: 7 };
     let middle = interface(InterfaceOptions::default());
-    let provider = std::sync::Arc::new(Scripted::default());
+    let provider = Arc::new(Scripted::default());
     let error = middle.register_provider(provider, of_version(odd), &passive()?).err();
     ensure_eq!(error, Some(RegisterError::UnknownVersion(odd)), "a version of 1.7");
     Ok(())
@@ -139,7 +152,7 @@ fn l_nd_v1_flags_and_versions_that_nobody_defined_are_refused(_: &Bench<'_>) -> 
 fn l_nd_f1_the_interface_keeps_a_copy_of_the_characteristics(_: &Bench<'_>) -> Verdict {
     let (middle, level) = (interface(InterfaceOptions::default()), &passive()?);
     let mut original = characteristics();
-    let provider = std::sync::Arc::new(Scripted::default());
+    let provider = Arc::new(Scripted::default());
     let registered = middle.register_provider(provider, original.clone(), level)?;
     original.friendly_name = Some("another".into());
     let _started = registered.start(attributes(), level).map_err(|(_, error)| error)?;
@@ -314,6 +327,37 @@ fn l_nd_a3_a_context_change_goes_before_the_clients_chains(_: &Bench<'_>) -> Ver
     Ok(())
 }
 
+fn l_nd_w1_power_down_refuses_new_work_and_waits_for_the_old(_: &Bench<'_>) -> Verdict {
+    let bed = Bed::new()?;
+    let line = bed.line()?;
+    bed.start(&line, 0..2)?;
+    let (first, descriptors) = bed.chain(2..3)?;
+    let (down, pause) = (Arc::new(AtomicBool::new(false)), bed.pause.clone());
+    let Bed { interface, started, .. } = bed;
+    let of_task = down.clone();
+    let body = Box::new(move || {
+        let Ok(level) = passive() else { return };
+        let told = started.pnp_event_notify(PnPEvent::PowerDown, &level);
+        of_task.store(told.is_ok(), Ordering::Release);
+    });
+    let powering = pause.spawn(Task { name: "power".into(), cpu: None }, body)?;
+    let until = deadline(&*pause, LONG);
+    let mut told = Vec::new();
+    while told.is_empty() {
+        ensure!(pause.now_ns() < until, "the client is not told");
+        pause.sleep(Duration::from_millis(1));
+        told = line.client.news();
+    }
+    ensure_eq!(told, vec![Told::PowerDown], "what the client is told");
+    let refused = line.channel.append(&Chain { first, descriptors: &descriptors }, &passive()?);
+    ensure_eq!(refused, Err(ChannelError::PoweredDown), "new work");
+    ensure!(!down.load(Ordering::Acquire), "PowerDown has returned with work outstanding");
+    crate::irql::at_dispatch(|level| interface.net_dma_interrupt_dpc(&line.handle, Some(slot(1)), level));
+    ensure!(powering.join(), "the task that powers down has panicked");
+    ensure!(down.load(Ordering::Acquire), "PowerDown was refused");
+    Ok(())
+}
+
 fn l_nd_w3_power_events_out_of_order_are_refused(_: &Bench<'_>) -> Verdict {
     let level = &passive()?;
     let old = Bed::with(of_version(NetDmaVersion::V1_0), InterfaceOptions::default())?;
@@ -367,7 +411,7 @@ fn l_mt_5_a_processor_number_counts_on_from_group_to_group(_: &Bench<'_>) -> Ver
     let registered = bed.interface.register_provider(provider.clone(), characteristics(), level)?;
     let started = registered.start(attributes(), level).map_err(|(_, error)| error)?;
     let request = crate::contract::ChannelRequest { processors: CpuSet32(0b11), ..bed.request(1, false)? };
-    let client = std::sync::Arc::new(super::scripted_provider::Client::default());
+    let client = Arc::new(super::scripted_provider::Client::default());
     let result = bed.interface.allocate_channel(started.id(), request, client, level).err();
     let (mask, chosen) = (Mask::Low(CpuSet32(0b11)), Some(CpuNumber(7)));
     ensure_eq!(result, Some(AllocateError::WrongProcessor { mask, chosen }), "a processor not asked for");

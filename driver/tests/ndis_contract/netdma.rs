@@ -507,5 +507,5 @@ fn the_netdma_statements_hold_on_the_engine_in_this_process() {
             checked += 1;
         }
     }
-    assert_eq!(checked, 9 + 15 + 13 + 11);
+    assert_eq!(checked, 9 + 15 + 13 + 12);
 }
