@@ -15,7 +15,7 @@ use netdma::hw::{Fired, HwError, InterruptSource, Routed};
 use netdma::irql::{AtDirql, AtDispatch, AtPassive};
 use netdma::ndis::{
     DpcCall, DpcContext, DpcRequest, InterruptCharacteristics, InterruptHandle, IsrResult, LineHandlers,
-    Processors, ndis_m_register_interrupt_ex,
+    NdisVersion, Processors, ndis_m_register_interrupt_ex,
 };
 
 thread_local! {
@@ -89,6 +89,14 @@ impl InterruptSource for Line {
         ThreadPause::new().ring(&self.bell);
     }
 
+    fn has_line(&self) -> bool {
+        true
+    }
+
+    fn enable_line(&self) -> Result<(), HwError> {
+        Ok(())
+    }
+
     fn route(&self, _: u32, _: u32) -> Routed {
         Routed::NotApplicable
     }
@@ -125,6 +133,7 @@ fn queueing_allocates_nothing_at_any_level() {
     let source = Arc::new(Line::default());
     let (counted, counts) = channel();
     let build = |handle| InterruptCharacteristics {
+        version: NdisVersion::V6_20,
         line: Arc::new(Handlers { handle, counted: Mutex::new(counted) }),
         message: None,
         msi_sync_with_all_messages: false,

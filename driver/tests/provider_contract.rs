@@ -11,8 +11,8 @@ use ioat_spec::{ChanErr, Descriptor};
 use ioat_stage::{NoTrace, Pause, ThreadPause};
 use netdma::contract::{
     Chain, ChannelError, ChannelRequest, Completed, CompletionLocation, CpuSet32, DescriptorAddr,
-    DmaLocation, NetDmaChannel, NetDmaClient, NetDmaInterface, PhysAddr, ProviderChannelContext,
-    ProviderHandle, Started,
+    DmaLocation, NetDmaChannel, NetDmaClient, NetDmaInterface, NetDmaVersion, PhysAddr,
+    ProviderChannelContext, ProviderHandle, Started,
 };
 use netdma::hw::{Device, DmaBuffer};
 use netdma::ioat::{Fault, Glance, IoatProvider};
@@ -73,13 +73,19 @@ fn passive() -> AtPassive {
 
 impl Rig {
     fn new() -> Self {
+        Self::registered_as(NetDmaVersion::V2_0)
+    }
+
+    fn registered_as(version: NetDmaVersion) -> Self {
         let pause: Arc<dyn Pause> = Arc::new(ThreadPause::new());
         let model = Model::new(pause.clone());
         let device = model.device();
         let processors = Processors::start(1, pause.clone(), Arc::new(NoTrace)).unwrap();
         let interface = NetDmaInterface::new(pause, 1);
         let provider = IoatProvider::new(&device, interface.clone()).unwrap();
-        let characteristics = provider.characteristics();
+        let mut characteristics = provider.characteristics();
+        characteristics.version = version;
+        characteristics.friendly_name.take_if(|_| !version.has_friendly_name());
         let registered = interface.register_provider(provider.clone(), characteristics, &passive()).unwrap();
         let build = |handle| provider.interrupt_characteristics(handle);
         let interrupts = device.interrupts.clone();
@@ -95,8 +101,10 @@ impl Rig {
         let request = ChannelRequest {
             completion: word.clone(),
             processors: CpuSet32::first(1),
+            group: None,
             priority: 0,
             max_outstanding: 256,
+            anchor: None,
         };
         let id = self.interface.providers()[0].0;
         let channel = self.interface.allocate_channel(id, request, seen.clone(), &passive()).unwrap();
@@ -253,14 +261,14 @@ fn a_suspended_list_can_be_edited_and_goes_on_with_the_new_links() {
 
 #[test]
 fn a_null_terminated_chain_is_linked_on_and_the_engine_told_where() {
-    let rig = Rig::new();
+    let rig = Rig::registered_as(NetDmaVersion::V1_1);
     let line = rig.line();
     line.nulls(0..2, STATUS);
     line.write(1, NULL | STATUS, 0);
     line.start(0..2).unwrap();
     assert_eq!(rig.steps(0), 2);
     line.write(20, NULL | INTERRUPT | STATUS, 0);
-    line.write(1, NULL | STATUS, line.address(20));
+    // The interface links slot 1 to it (ND-P7).
     line.append(20..21).unwrap();
     assert_eq!(rig.steps(0), 1);
     until("all three are reported", || line.completed() == 3);

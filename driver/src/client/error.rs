@@ -59,6 +59,9 @@ pub enum Error {
     /// The device does not answer.
     #[error("the device is gone")]
     DeviceGone,
+    /// The engine neither stopped nor came out of reset.
+    #[error("the engine did not stop when it was told to")]
+    Stuck,
     /// The channel was aborted or reset, or failed because of another operation.
     #[error("aborted: the channel was reset")]
     Aborted,
@@ -107,6 +110,7 @@ impl From<Fault> for Error {
             Fault::BadCompletion { word } => {
                 Self::BadCompletion { address: word & ioat_spec::ChanSts::ADDRESS_MASK }
             }
+            Fault::Stuck => Self::Stuck,
             Fault::Gone => Self::DeviceGone,
         }
     }

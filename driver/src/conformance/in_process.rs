@@ -36,12 +36,10 @@ impl Place for InProcess {
     }
 
     fn open(&self, wanted: &Wanted) -> Result<anyhow::Result<Device>, Unavailable> {
-        if wanted.vectors.is_some() {
-            return Err(Unavailable("the engine in this process has one vector for each channel".into()));
-        }
         let options = SimOptions {
             profile: wanted.profile.unwrap_or(&self.profile).to_owned(),
             channels: wanted.channels,
+            vectors: wanted.vectors,
             rules: wanted.rules.clone(),
             ..SimOptions::default()
         };

@@ -19,7 +19,13 @@ mod watched;
 
 mod work;
 
+mod scripted_provider;
+
+mod layout;
+
 mod completion;
+
+mod provider;
 
 mod channel;
 
@@ -28,6 +34,10 @@ mod stop;
 mod transfer;
 
 mod choices_channel;
+
+mod report;
+
+mod choices_netdma;
 
 pub use bench::{Bench, NotPassed, Place, Unavailable, Verdict, Wanted};
 pub use elsewhere::Elsewhere;
@@ -117,14 +127,16 @@ use {ensure, ensure_eq, statement};
 
 /// The sections in the contract's order, then the choices.
 const SECTIONS: &[&[Statement]] = &[
-    // LY
+    layout::STATEMENTS,
     completion::STATEMENTS,
-    // PR
+    provider::STATEMENTS,
     channel::STATEMENTS,
     stop::STATEMENTS,
     transfer::STATEMENTS,
-    // ND, IR, IS, DP, SY, TH, QD, KD, MT
+    report::STATEMENTS,
+    // IR, IS, DP, SY, TH, QD, KD, MT
     choices_channel::STATEMENTS,
+    choices_netdma::STATEMENTS,
 ];
 
 /// Every statement, in the contract's order, then the choices.

@@ -30,6 +30,9 @@ pub mod host;
 #[cfg(feature = "sim")]
 pub mod sim;
 
+#[cfg(feature = "sim")]
+mod sim_interrupts;
+
 mod vectors;
 
 mod patience;

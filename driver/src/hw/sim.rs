@@ -2,19 +2,19 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use ioat_spec::pci::{BAR0_SIZE, CONFIG_SIZE};
-use ioat_stage::{Bell, FaultBook, Faults, NoFaults, NoTrace, Pause, Rule, Trace};
+use ioat_stage::{FaultBook, Faults, NoFaults, NoTrace, Pause, Rule, Trace};
+use vfio_user_ioat::Profile;
 use vfio_user_ioat::engine::{Engine, Parts};
 use vfio_user_ioat::memory::{Access, DmaTable};
-use vfio_user_ioat::{InterruptSink, Profile};
 use vm_memory::MmapRegion;
 
 use super::iova::IovaSpace;
 use super::memory::{Backing, MappedMemory, Mapper};
-use super::{Device, Fired, HwError, InterruptSource, Registers, Routed, Space};
+use super::sim_interrupts::SimInterrupts;
+use super::{Device, HwError, Registers, Space};
 
 /// Which engine to run, and how.
 #[derive(Clone)]
@@ -23,6 +23,8 @@ pub struct SimOptions {
     pub profile: String,
     /// Its channels; none for the profile's own number.
     pub channels: Option<u8>,
+    /// Its message vectors; none for one per channel, 0 for a device that has only its line.
+    pub vectors: Option<u16>,
     /// What goes wrong in it.
     pub rules: Vec<Rule>,
     /// Where its stages leave their events; none costs nothing.
@@ -37,6 +39,7 @@ impl Default for SimOptions {
         Self {
             profile: Profile::SKX.name.to_owned(),
             channels: None,
+            vectors: None,
             rules: Vec::new(),
             trace: None,
             start_latency: Duration::ZERO,
@@ -56,18 +59,11 @@ impl Sim {
     /// Starts an engine whose threads, like its driver's, wait through `pause`.
     ///
     /// # Errors
-    /// [`HwError::Open`] for an unknown profile, a number of channels that it cannot have, or no threads.
+    /// [`HwError::Open`] for an unknown profile, a number of channels or vectors that it cannot have, or no threads.
     pub fn open(options: SimOptions, pause: Arc<dyn Pause>) -> Result<Self, HwError> {
-        let SimOptions { profile: name, channels, rules, trace, start_latency } = options;
-        let profile = Profile::by_name(&name).ok_or_else(|| {
-            let known: Vec<_> = Profile::ALL.iter().map(|profile| profile.name).collect();
-            HwError::Open(format!("no device profile is called {name:?}; known: {}", known.join(", ")))
-        })?;
-        let profile = match channels {
-            None => profile,
-            Some(count) => profile.with_channels(count).map_err(|error| HwError::Open(error.to_string()))?,
-        };
-        let interrupts = Arc::new(Vectors::new(profile.vectors(), pause.clone()));
+        let SimOptions { profile: name, channels, vectors, rules, trace, start_latency } = options;
+        let profile = profile(&name, channels, vectors)?;
+        let interrupts = Arc::new(SimInterrupts::new(profile.vectors(), pause.clone()));
         let parts = Parts {
             profile,
             table: DmaTable::new(),
@@ -90,6 +86,21 @@ impl Sim {
         let device = Device { name, registers, memory: Arc::new(memory), interrupts, pause };
         Ok(Self { device, faults })
     }
+}
+
+fn profile(name: &str, channels: Option<u8>, vectors: Option<u16>) -> Result<Profile, HwError> {
+    let open = |error: String| HwError::Open(error);
+    let mut profile = Profile::by_name(name).ok_or_else(|| {
+        let known: Vec<_> = Profile::ALL.iter().map(|profile| profile.name).collect();
+        open(format!("no device profile is called {name:?}; known: {}", known.join(", ")))
+    })?;
+    if let Some(count) = channels {
+        profile = profile.with_channels(count).map_err(|error| open(error.to_string()))?;
+    }
+    if let Some(count) = vectors {
+        profile = profile.with_vectors(count).map_err(|error| open(error.to_string()))?;
+    }
+    Ok(profile)
 }
 
 type Faces = (Arc<dyn Registers>, Arc<dyn Mapper>);
@@ -161,98 +172,5 @@ fn check(access: &'static str, space: Space, offset: u64, width: usize) -> Resul
             let source = io::ErrorKind::InvalidInput.into();
             Err(HwError::Access { access, space, offset, width, source })
         }
-    }
-}
-
-/// The device's messages: a count and a bell for each vector. Messages between two waits are one wake.
-struct Vectors {
-    vectors: Box<[Vector]>,
-    enabled: AtomicBool,
-    stopped: AtomicBool,
-    pause: Arc<dyn Pause>,
-}
-
-#[derive(Default)]
-struct Vector {
-    fired: AtomicU64,
-    bell: Bell,
-}
-
-impl Vectors {
-    fn new(count: u16, pause: Arc<dyn Pause>) -> Self {
-        let vectors = (0..count).map(|_| Vector::default()).collect();
-        Self { vectors, enabled: AtomicBool::new(false), stopped: AtomicBool::new(false), pause }
-    }
-
-    fn vector(&self, number: u32, what: &'static str) -> Result<&Vector, HwError> {
-        let vector = usize::try_from(number).ok().and_then(|number| self.vectors.get(number));
-        let source = io::ErrorKind::InvalidInput;
-        vector.ok_or_else(|| HwError::Interrupt { vector: number, what, source: source.into() })
-    }
-}
-
-impl InterruptSink for Vectors {
-    fn message_enabled(&self) -> bool {
-        self.enabled.load(Ordering::Acquire)
-    }
-
-    fn signal(&self, vector: u16) {
-        if !self.message_enabled() {
-            return;
-        }
-        if let Some(vector) = self.vectors.get(usize::from(vector)) {
-            // Counted before the ring, so that whoever it wakes finds it.
-            vector.fired.fetch_add(1, Ordering::Release);
-            self.pause.ring(&vector.bell);
-        }
-    }
-
-    // There is no line in this process: the driver needs messages.
-    fn line(&self, _: bool) {}
-}
-
-impl InterruptSource for Vectors {
-    fn vectors(&self) -> u32 {
-        u32::try_from(self.vectors.len()).unwrap_or(u32::MAX)
-    }
-
-    fn enable(&self, count: u32) -> Result<(), HwError> {
-        if let Some(last) = count.checked_sub(1) {
-            self.vector(last, "enabling a vector that is not there")?;
-        }
-        // What fired before is nobody's.
-        self.vectors.iter().for_each(|vector| vector.fired.store(0, Ordering::Relaxed));
-        self.enabled.store(count > 0, Ordering::Release);
-        Ok(())
-    }
-
-    fn disable(&self) -> Result<(), HwError> {
-        self.enabled.store(false, Ordering::Release);
-        Ok(())
-    }
-
-    fn wait(&self, vector: u32, pause: &dyn Pause) -> Result<Fired, HwError> {
-        let vector = self.vector(vector, "waiting for a vector that is not there")?;
-        loop {
-            let seen = vector.bell.seen();
-            if self.stopped.load(Ordering::Acquire) {
-                return Ok(Fired::Stopped);
-            }
-            match vector.fired.swap(0, Ordering::Acquire) {
-                0 => pause.wait(&vector.bell, seen, None),
-                times => return Ok(Fired::Times(times)),
-            };
-        }
-    }
-
-    fn stop(&self) {
-        self.stopped.store(true, Ordering::Release);
-        for vector in &self.vectors {
-            self.pause.ring(&vector.bell);
-        }
-    }
-
-    fn route(&self, _: u32, _: u32) -> Routed {
-        Routed::NotApplicable
     }
 }

@@ -1,4 +1,6 @@
 //! Interrupt vectors as eventfds: the kernel or the device's process counts them up, a wait takes the count.
+//!
+//! A line fires as vector 0. It and the messages are never on at the same time, so they share that event.
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
@@ -27,27 +29,50 @@ pub(crate) enum Ended {
 #[derive(Debug)]
 pub(crate) struct Vectors {
     vectors: Vec<EventFd>,
+    /// Messages that the device offers; a line alone has an event too.
+    offered: u32,
+    line: bool,
     stopped: AtomicBool,
     stop: EventFd,
 }
 
 impl Vectors {
-    /// As many vectors as the device offers, up to a limit.
-    pub(crate) fn new(offered: u32) -> io::Result<Self> {
-        let vectors = (0..offered.min(MOST)).map(|_| event()).collect::<io::Result<_>>()?;
-        Ok(Self { vectors, stopped: AtomicBool::new(false), stop: event()? })
+    /// As many vectors as the device offers, up to a limit, and its line, if it has one.
+    pub(crate) fn new(offered: u32, line: bool) -> io::Result<Self> {
+        let offered = offered.min(MOST);
+        let events = offered.max(u32::from(line));
+        let vectors = (0..events).map(|_| event()).collect::<io::Result<_>>()?;
+        Ok(Self { vectors, offered, line, stopped: AtomicBool::new(false), stop: event()? })
     }
 
-    /// How many there are.
+    /// How many message vectors there are.
     pub(crate) fn len(&self) -> u32 {
-        u32::try_from(self.vectors.len()).unwrap_or(MOST)
+        self.offered
+    }
+
+    /// Whether there is a line.
+    pub(crate) fn has_line(&self) -> bool {
+        self.line
+    }
+
+    /// The line's event, emptied.
+    pub(crate) fn fresh_line(&self) -> Result<&EventFd, HwError> {
+        match self.vectors.first().filter(|_| self.line) {
+            Some(event) => {
+                // An error here means that it is empty already.
+                let _ = event.read();
+                Ok(event)
+            }
+            None => Err(error(0, "enabling the line of a device without one", libc::ENODEV)),
+        }
     }
 
     /// The first `count` events, emptied: what fired before they were enabled is not theirs.
     pub(crate) fn fresh(&self, count: u32) -> Result<Vec<&EventFd>, HwError> {
         let wanted = usize::try_from(count).unwrap_or(usize::MAX);
         let invalid = || error(count, "enabling more vectors than the device offers", libc::EINVAL);
-        let vectors = self.vectors.get(..wanted).ok_or_else(invalid)?;
+        let offered = usize::try_from(self.offered).unwrap_or(0);
+        let vectors = self.vectors[..offered].get(..wanted).ok_or_else(invalid)?;
         for event in vectors {
             // An error here means that it is empty already.
             let _ = event.read();
@@ -121,7 +146,7 @@ mod tests {
 
     #[test]
     fn several_messages_are_one_wake_with_their_number() {
-        let vectors = Vectors::new(2).unwrap();
+        let vectors = Vectors::new(2, false).unwrap();
         let events = vectors.fresh(2).unwrap();
         events[1].write(1).unwrap();
         events[1].write(4).unwrap();
@@ -131,7 +156,7 @@ mod tests {
 
     #[test]
     fn a_blocked_wait_ends_when_its_vector_fires_and_when_stopped() {
-        let vectors = Arc::new(Vectors::new(1).unwrap());
+        let vectors = Arc::new(Vectors::new(1, false).unwrap());
         let pause = Arc::new(ThreadPause::new());
         let (waiting, waiter_pause) = (vectors.clone(), pause.clone());
         let body = Box::new(move || {
@@ -148,7 +173,7 @@ mod tests {
 
     #[test]
     fn a_stop_ends_all_later_waits_even_of_a_vector_that_fires() {
-        let vectors = Vectors::new(1).unwrap();
+        let vectors = Vectors::new(1, false).unwrap();
         vectors.stop();
         for _ in 0..3 {
             vectors.vectors[0].write(1).unwrap();
@@ -158,12 +183,23 @@ mod tests {
 
     #[test]
     fn what_fired_comes_before_the_end_of_the_device() {
-        let vectors = Vectors::new(1).unwrap();
+        let vectors = Vectors::new(1, false).unwrap();
         let gone = event().unwrap();
         gone.write(1).unwrap();
         vectors.vectors[0].write(1).unwrap();
         let wait = || vectors.wait(0, &ThreadPause::new(), Some(of_event(&gone))).unwrap();
         assert_eq!(wait(), Ended::Fired(Fired::Times(1)));
         assert_eq!(wait(), Ended::Gone);
+    }
+
+    #[test]
+    fn a_line_alone_is_no_message_but_fires_as_vector_0() {
+        let vectors = Vectors::new(0, true).unwrap();
+        assert_eq!(vectors.len(), 0);
+        assert!(vectors.fresh(1).is_err());
+        vectors.fresh_line().unwrap().write(1).unwrap();
+        let ended = vectors.wait(0, &ThreadPause::new(), None).unwrap();
+        assert_eq!(ended, Ended::Fired(Fired::Times(1)));
+        assert!(Vectors::new(4, false).unwrap().fresh_line().is_err());
     }
 }

@@ -1,31 +1,43 @@
-//! From a function that the system has enabled to channels that can be used: bus mastering, resets, MSI-X.
+//! From a function that the system has enabled to channels that can be used: bus mastering, resets, interrupts. Again
+//! after its state was lost.
 
 use ioat_spec::{GeneralRegister, IntrCtrl};
 
-use super::registers::ChannelRegisters;
+use super::delivery::Delivery;
+use super::registers::{ChannelRegisters, LineRegisters};
 use super::{Identity, IoatError};
 use crate::hw::{Device, Space};
 
 /// Offset of the PCI command register, and its bits for memory space, bus mastering and "no INTx".
 const PCI_COMMAND: u64 = 4;
-const MEMORY_BUS_MASTER_NO_INTX: u16 = 1 << 1 | 1 << 2 | 1 << 10;
+const MEMORY_BUS_MASTER: u16 = 1 << 1 | 1 << 2;
+const NO_INTX: u16 = 1 << 10;
 
-/// Makes the engine ready: every channel is in its reset state, no error is latched, messages are wanted.
-pub(super) fn bring_up(device: &Device, identity: &Identity) -> Result<Vec<ChannelRegisters>, IoatError> {
-    let channels = u32::from(identity.channels);
-    let offered = device.interrupts.vectors();
-    // ND-I1: on a system with MSI-X a provider must use it; NetDMA aims interrupts channel by channel.
-    if offered < channels {
-        return Err(IoatError::Vectors { offered, channels });
-    }
+/// How the function's interrupts come. Where it has messages they must be used (ND-I1): NetDMA aims interrupts channel
+/// by channel.
+pub(super) fn delivery(device: &Device, identity: &Identity) -> Result<Delivery, IoatError> {
+    let messages = device.interrupts.vectors();
+    let line = match messages {
+        0 if !device.interrupts.has_line() => return Err(IoatError::NoInterrupt),
+        0 => Some(LineRegisters::new(device.clone())),
+        1.. => None,
+    };
+    Ok(Delivery::new(identity.channels, messages, line))
+}
+
+/// Makes the engine ready: every channel is in its reset state, no error is latched, interrupts are wanted.
+pub(super) fn bring_up(
+    device: &Device,
+    channels: &[ChannelRegisters],
+    delivery: &Delivery,
+) -> Result<(), IoatError> {
     let command = device.read16(Space::Config, PCI_COMMAND)?;
     if command == u16::MAX {
         return Err(IoatError::Gone { register: "the PCI command register" });
     }
-    device.write16(Space::Config, PCI_COMMAND, command | MEMORY_BUS_MASTER_NO_INTX)?;
-    let channels: Vec<_> =
-        (0..identity.channels).map(|channel| ChannelRegisters::new(device.clone(), channel)).collect();
-    for channel in &channels {
+    let intx = if delivery.line.is_some() { 0 } else { NO_INTX };
+    device.write16(Space::Config, PCI_COMMAND, command & !NO_INTX | MEMORY_BUS_MASTER | intx)?;
+    for channel in channels {
         // A predecessor may have left it running; what does not stop is stopped by the reset.
         if let Err(error) = channel.suspend() {
             match error {
@@ -35,7 +47,15 @@ pub(super) fn bring_up(device: &Device, identity: &Identity) -> Result<Vec<Chann
         }
         channel.reset()?;
     }
-    let control = IntrCtrl::new().with_master_int_en(true).with_msix_vector_control(true);
-    device.write8(Space::Bar0, GeneralRegister::IntrCtrl.offset(), control.into_bits())?;
-    Ok(channels)
+    match &delivery.line {
+        Some(line) => {
+            // What a predecessor's channels wanted is nobody's.
+            line.take_attention()?;
+            line.set_master(true)
+        }
+        None => {
+            let control = IntrCtrl::new().with_master_int_en(true).with_msix_vector_control(true);
+            Ok(device.write8(Space::Bar0, GeneralRegister::IntrCtrl.offset(), control.into_bits())?)
+        }
+    }
 }

@@ -1,24 +1,38 @@
 //! What was given to the engine: the descriptors under way, in the order in which it reports them.
 //!
-//! The engine names a completed descriptor by address. Only an address that is in this list moves it on; any
+//! Bridge e (chains without a count) and d (where the engine must go on). The engine names a completed descriptor by address. Only an address that is in this list moves it on; any
 //! other is a wrong report, and never a completion.
 
 use std::collections::VecDeque;
 
-use ioat_spec::DmaCapability;
 use ioat_spec::descriptor::DESCRIPTOR_SIZE;
 
 use super::ChainError;
-use crate::contract::{ControlFlags, DescriptorAddr, DmaLocation, FirstDescriptor, OpType};
+use super::admit::{Admitted, admit, write_as_null};
+use crate::contract::{DescriptorAddr, DmaLocation, FirstDescriptor, NetDmaVersion};
 
 /// Most descriptors under way: DMACOUNT counts modulo 65536.
 pub(super) const MOST: usize = u16::MAX as usize;
 
-/// What an engine takes.
+/// What an engine takes, and how chains are counted.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
-    pub(super) capability: DmaCapability,
+    pub(super) capability: ioat_spec::DmaCapability,
     pub(super) max_transfer: u32,
+    /// The contract that the provider is registered for.
+    pub(super) version: NetDmaVersion,
+}
+
+impl Limits {
+    /// Chains carry their count (ND-P6), and the descriptors of 2.0 are there.
+    pub(super) fn counted(&self) -> bool {
+        self.version >= NetDmaVersion::V2_0
+    }
+
+    /// Completion words and context changes have a target (1.12).
+    pub(super) fn dca(&self) -> bool {
+        self.counted() && self.capability.dca()
+    }
 }
 
 /// A chain as it was found in memory.
@@ -34,18 +48,35 @@ pub(super) struct Walked {
     pub(super) interrupts_silently: bool,
 }
 
-/// Follows `count` links from `first`, or, where no count is given (1.x), to the zero that ends the chain, and
-/// makes every descriptor one that the engine takes.
+/// How far a walk goes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Extent {
+    /// So many descriptors.
+    Counted(u32),
+    /// To the zero that ends a 1.x chain.
+    ToItsEnd,
+}
+
+/// Bridge e: follows the links from `first`, so many as the chain counts (2.0), or to the zero that ends it (1.x: the
+/// count may be ignored, ND-P6), and makes every descriptor one that the engine takes. A chain that is refused is left
+/// as it was.
 pub(super) fn walk(first: &FirstDescriptor, limits: &Limits) -> Result<Walked, ChainError> {
-    walk_from(first.location(), first.count(), limits)
+    let extent = if limits.counted() { Extent::Counted(first.count()) } else { Extent::ToItsEnd };
+    walk_from(first.location(), extent, limits)
 }
 
 /// As [`walk`], from a place.
-pub(super) fn walk_from(first: &DmaLocation, count: u32, limits: &Limits) -> Result<Walked, ChainError> {
+fn walk_from(first: &DmaLocation, extent: Extent, limits: &Limits) -> Result<Walked, ChainError> {
+    let count = match extent {
+        Extent::Counted(0) => return Err(ChainError::Empty),
+        Extent::Counted(count) => count,
+        Extent::ToItsEnd => 0,
+    };
     let most = if count == 0 { MOST } else { count as usize };
     if most > MOST {
         return Err(ChainError::TooMany { outstanding: 0, more: count });
     }
+    let mut empty = Vec::new();
     let mut walked = Walked {
         addresses: Vec::with_capacity(count as usize),
         tail_next: first.physical().0,
@@ -55,13 +86,20 @@ pub(super) fn walk_from(first: &DmaLocation, count: u32, limits: &Limits) -> Res
     let mut place = first.clone();
     loop {
         let address = place.physical().0;
-        let flags = admit(&place, limits)?;
-        walked.updates_status |= flags.updates_status();
-        walked.interrupts_silently |= flags.interrupts() && !flags.updates_status();
+        let Admitted { updates_status, interrupts, moves_nothing } = admit(&place, limits)?;
+        walked.updates_status |= updates_status;
+        walked.interrupts_silently |= interrupts && !updates_status;
         walked.addresses.push(address);
         walked.tail_next = next_of(&place);
-        if walked.addresses.len() == most || (count == 0 && walked.tail_next == 0) {
+        if moves_nothing {
+            empty.push(place);
+        }
+        if extent == Extent::ToItsEnd && walked.tail_next == 0 || walked.addresses.len() == count as usize {
+            empty.iter().for_each(write_as_null);
             return Ok(walked);
+        }
+        if walked.addresses.len() == most {
+            return Err(ChainError::Endless { first: first.physical().0, walked: most });
         }
         place = locate(first, walked.tail_next, walked.addresses.len())?;
     }
@@ -83,50 +121,10 @@ pub(super) fn next_of(place: &DmaLocation) -> u64 {
     load(place, 0x18)
 }
 
-/// Refuses what the engine cannot do, before it halts on it; and writes a transfer of no bytes as NULL with one,
-/// because real channels reject a size of 0 (bridge g).
-fn admit(place: &DmaLocation, limits: &Limits) -> Result<ControlFlags, ChainError> {
-    let word = load(place, 0).to_le_bytes();
-    let size = u32::from_le_bytes([word[0], word[1], word[2], word[3]]);
-    let flags = ControlFlags(u32::from_le_bytes([word[4], word[5], word[6], word[7]]));
-    let address = place.physical().0;
-    let not_offered = |what| Err(ChainError::NotOffered { address, what });
-    let page_breaks = ControlFlags::SOURCE_PAGE_BREAK.0 | ControlFlags::DESTINATION_PAGE_BREAK.0;
-    match flags.op_type() {
-        OpType::StandardDma => {}
-        OpType::Other(FILL) if limits.capability.fill() => {}
-        OpType::ContextChange if limits.capability.dca() => return Ok(flags),
-        OpType::ContextChange => return not_offered("a DCA context change"),
-        OpType::Other(_) => return not_offered("an operation"),
-    }
-    if flags.0 & page_breaks != 0 && !limits.capability.page_break() {
-        return not_offered("a page break");
-    }
-    if size > limits.max_transfer {
-        return Err(ChainError::TooLong { address, size, limit: limits.max_transfer });
-    }
-    if size == 0 {
-        // Both halves in one store: `size` 1, and the NULL flag beside the others. A FILL has no NULL flag; of
-        // no bytes it is a NULL as well.
-        let standard = ControlFlags(flags.0 & 0x00ff_ffff).with(ControlFlags::NULL_TRANSFER);
-        store(place, 0, u64::from(standard.0) << 32 | 1);
-    }
-    Ok(flags)
-}
-
-/// Opcode of FILL; beside NetDMA's own operations, because every v3 engine has it.
-const FILL: u8 = ioat_spec::Opcode::Fill as u8;
-
-fn load(place: &DmaLocation, field: usize) -> u64 {
-    place
-        .buffer()
-        .load_u64(place.offset() + field)
-        .expect("a descriptor's place was checked when it was made")
-}
-
-fn store(place: &DmaLocation, field: usize, value: u64) {
-    let stored = place.buffer().store_u64(place.offset() + field, value);
-    stored.expect("a descriptor's place was checked when it was made");
+/// The 64-bit field at `field` of the descriptor at `place`.
+pub(super) fn load(place: &DmaLocation, field: usize) -> u64 {
+    let loaded = place.buffer().load_u64(place.offset() + field);
+    loaded.expect("a descriptor's place was checked when it was made")
 }
 
 /// The address that a report named is not one under way.
@@ -165,11 +163,6 @@ impl Chain {
         self.last
     }
 
-    /// Whether `first` is where the engine goes on by itself after what it has (2.0).
-    pub(super) fn continues_at(&self, first: u64) -> bool {
-        self.tail_next == first
-    }
-
     pub(super) fn updates_status(&self) -> bool {
         self.updates_status
     }
@@ -179,8 +172,9 @@ impl Chain {
         self.interrupts_silently
     }
 
-    /// More descriptors behind the present ones.
-    pub(super) fn push(&mut self, walked: &Walked) -> Result<(), ChainError> {
+    /// More descriptors behind the present ones: where the last one links to (ND-P8), or, in 1.x, has been made to
+    /// link to before this call (ND-P7). True if the engine finds them by itself, because it knew the link before.
+    pub(super) fn push(&mut self, walked: &Walked) -> Result<bool, ChainError> {
         let more = walked.addresses.len();
         let outstanding = self.outstanding.len();
         if outstanding + more > MOST {
@@ -189,13 +183,25 @@ impl Chain {
         // On a descriptor that links to itself the engine's reports of old and new work look the same.
         let first = walked.addresses.first().copied().ok_or(ChainError::Empty)?;
         if self.last.is_some_and(|last| last.get() == first) || self.outstanding.back() == Some(&first) {
-            return Err(ChainError::NotOffered { address: first, what: "an Append to a self-linked chain" });
+            return Err(ChainError::SelfLinked { address: first });
+        }
+        let known = self.tail_next == first;
+        if !known {
+            self.check_link(first)?;
         }
         self.outstanding.extend(&walked.addresses);
         self.tail_next = walked.tail_next;
         self.updates_status |= walked.updates_status;
         self.interrupts_silently |= walked.interrupts_silently;
-        Ok(())
+        Ok(known)
+    }
+
+    /// The last descriptor links to `first` by now.
+    fn check_link(&self, first: u64) -> Result<(), ChainError> {
+        let last = self.last.map(DescriptorAddr::get);
+        let Some(tail) = self.outstanding.back().copied().or(last) else { return Ok(()) };
+        let next = next_of(&locate(&self.near, tail, 0)?);
+        if next == first { Ok(()) } else { Err(ChainError::NotLinked { tail, next, first }) }
     }
 
     /// The engine reports that it completed the descriptor at `address`; `idle` that nothing is left.
@@ -233,8 +239,9 @@ impl Chain {
             self.tail_next = next;
             return Ok(Rebase { next, count: 0 });
         }
-        let counted = if self.tail_next == 0 { 0 } else { count };
-        let walked = walk_from(&locate(&self.near, next, 0)?, counted, limits)?;
+        let ends = !limits.counted() || self.tail_next == 0;
+        let extent = if ends { Extent::ToItsEnd } else { Extent::Counted(count) };
+        let walked = walk_from(&locate(&self.near, next, 0)?, extent, limits)?;
         let count = u16::try_from(walked.addresses.len()).unwrap_or(u16::MAX);
         self.outstanding = walked.addresses.into();
         self.tail_next = walked.tail_next;

@@ -1,5 +1,5 @@
 //! One channel: who has it, what it works on, and the commands that move it. What a v3 engine does not do by
-//! itself is added here: the letters are those of the design's "contract over a v3 engine".
+//! itself is added here: the letters are those of the bridge (see the module above).
 //!
 //! Commands never overlap on one channel (the interface sees to it); the ISR and the DPC run at any time. The
 //! state lock is never held while a register is accessed or something is waited for.
@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use ioat_spec::{ChanSts, ChannelState};
+use ioat_spec::{ChanSts, ChannelState, DcaCtrl};
 use ioat_stage::Pause;
 
 use super::chain::{Chain, Limits, Walked, walk};
@@ -29,7 +29,9 @@ pub(super) struct Channel {
     /// Held by the DPC from reading the completion word to the end of its report, and by a command while it
     /// gives the channel another chain: no report of the old chain arrives after that.
     pub(super) reporting: LevelLock,
-    pub(super) batch: Batch,
+    /// The processor whose DPC is to look at the channel, plus 1; 0 for none. Set before that DPC is asked for, so that
+    /// one that is queued already serves the channel too (QD-15).
+    due: AtomicU32,
     /// Processors on which the first DPC of a batch asks for more (DP-4).
     pub(super) spread: AtomicU32,
     pub(super) counts: Counts,
@@ -61,6 +63,8 @@ pub(super) enum Phase {
     Suspended,
     /// Stopped by Abort.
     Stopped,
+    /// Between power down and power up: the registers mean nothing.
+    PoweredDown,
     /// Stopped by what went wrong; only Start, Abort and Reset lead out.
     Faulted(Fault),
 }
@@ -71,23 +75,8 @@ pub(super) struct Owner {
     pub(super) handle: NetDmaChannelHandle,
     pub(super) completion: CompletionLocation,
     pub(super) cpu: CpuNumber,
-}
-
-/// The DPCs between an interrupt and its re-enabling (DP-6). Whoever takes the number to 0 re-arms (DP-5).
-#[derive(Debug, Default)]
-pub(super) struct Batch(AtomicU32);
-
-impl Batch {
-    /// Counts DPCs in before they are queued: afterwards, the first might end before the next is counted.
-    pub(super) fn join(&self, count: u32) {
-        self.0.fetch_add(count, Ordering::AcqRel);
-    }
-
-    /// Counts DPCs out that have ended or were refused; true if none is left.
-    #[must_use]
-    pub(super) fn leave(&self, count: u32) -> bool {
-        count > 0 && self.0.fetch_sub(count, Ordering::AcqRel) == count
-    }
+    /// Where completion words are aimed from allocation on (ND-A2); none for a provider without DCA.
+    pub(super) context: Option<DcaCtrl>,
 }
 
 /// What happened on a channel since the provider began.
@@ -139,7 +128,7 @@ impl Channel {
                 generation: 0,
             }),
             reporting: LevelLock::new(pause),
-            batch: Batch::default(),
+            due: AtomicU32::new(0),
             spread: AtomicU32::new(0),
             counts: Counts::default(),
         }
@@ -159,14 +148,15 @@ impl Channel {
     /// Prepares a channel that was just claimed: usable at once (ND-P4).
     pub(super) fn prepare(&self) -> Result<(), CommandError> {
         self.registers.reset()?;
-        self.arm()?;
-        Ok(())
+        let context = self.owner().and_then(|owner| owner.context);
+        Ok(self.arm(context)?)
     }
 
     /// Gives the channel back. The engine forgets chain and completion word; both may be unmapped afterwards.
     pub(super) fn release(&self) -> Result<(), CommandError> {
         let _quiet = self.quiet();
-        let stopped = self.halt();
+        // Without power there is nothing to stop, and nothing that answers.
+        let stopped = if self.phase() == Phase::PoweredDown { Ok(()) } else { self.halt().map(drop) };
         let mut state = self.state.lock();
         state.generation = state.generation.wrapping_add(1);
         state.phase = Phase::Free;
@@ -184,7 +174,7 @@ impl Channel {
             .map_err(|_| ChainError::TooMany { outstanding: 0, more: first.count() })?;
         let phase = self.state.lock().phase;
         match phase {
-            Phase::Free => return Err(CommandError::Phase(phase)),
+            Phase::Free | Phase::PoweredDown => return Err(CommandError::Phase(phase)),
             Phase::Fresh | Phase::Suspended | Phase::Stopped => {}
             Phase::Faulted(_) => self.restore()?,
             Phase::Running => {
@@ -213,9 +203,7 @@ impl Channel {
         let State { phase: Phase::Running, chain: Some(chain), .. } = &mut *state else {
             return Err(CommandError::Phase(state.phase));
         };
-        let continues = chain.continues_at(first.physical().get());
-        chain.push(&walked)?;
-        if continues {
+        if chain.push(&walked)? {
             state.doorbell = state.doorbell.wrapping_add(count);
             let doorbell = state.doorbell;
             drop(state);
@@ -248,14 +236,51 @@ impl Channel {
         self.go_on()
     }
 
-    /// ProviderAbortDma (ND-P12); (c).
+    /// ProviderAbortDma (ND-P12); (c). The DCA target outlives it (ND-A4), though not the engine's reset.
     pub(super) fn abort(&self) -> Result<(), CommandError> {
-        self.discard(Phase::Stopped)
+        let context = self.discard(Phase::Stopped)?;
+        Ok(self.arm(context)?)
     }
 
-    /// ProviderResetChannel (ND-P13).
+    /// ProviderResetChannel (ND-P13); (c). All is as it was when it was allocated.
     pub(super) fn reset(&self) -> Result<(), CommandError> {
-        self.discard(Phase::Fresh)
+        self.discard(Phase::Fresh)?;
+        let context = self.owner().and_then(|owner| owner.context);
+        Ok(self.arm(context)?)
+    }
+
+    /// The function is about to lose its state (ND-W1). What the clients left under way ends here.
+    pub(super) fn power_down(&self) -> Result<(), CommandError> {
+        match self.phase() {
+            Phase::Free | Phase::PoweredDown => return Ok(()),
+            _ => {}
+        }
+        let halted = self.halt().map(drop);
+        let _quiet = self.quiet();
+        self.forget(Phase::PoweredDown);
+        halted
+    }
+
+    /// The function was brought up again: whoever had the channel has it again, and starts anew (ND-W2).
+    pub(super) fn power_up(&self) -> Result<(), CommandError> {
+        let Some(owner) = self.owner() else { return Ok(()) };
+        // A state that was lost without a word is lost all the same.
+        let _quiet = self.quiet();
+        self.forget(Phase::PoweredDown);
+        self.arm(owner.context)?;
+        self.state.lock().phase = Phase::Stopped;
+        Ok(())
+    }
+
+    /// From now on the next DPC of its message on `cpu` looks at the channel.
+    pub(super) fn set_due(&self, cpu: CpuNumber) {
+        self.due.store(cpu.0 + 1, Ordering::Release);
+    }
+
+    /// Whether the DPC that runs on `processor` shall look at the channel. Before it reads the completion word: what
+    /// is set due afterwards has a DPC of its own.
+    pub(super) fn take_due(&self, processor: u32) -> bool {
+        self.due.compare_exchange(processor + 1, 0, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 
     /// Where it stands.
@@ -328,49 +353,75 @@ impl Channel {
         self.ring_from(rebase.next, rebase.count)
     }
 
-    fn discard(&self, after: Phase) -> Result<(), CommandError> {
-        let phase = self.phase();
-        if phase == Phase::Free {
-            return Err(CommandError::Phase(phase));
+    /// Stops the engine and forgets the chain. Gives the DCA target that the reset took away.
+    fn discard(&self, after: Phase) -> Result<Option<DcaCtrl>, CommandError> {
+        match self.phase() {
+            phase @ (Phase::Free | Phase::PoweredDown) => return Err(CommandError::Phase(phase)),
+            _ => {}
         }
         // Before the engine is halted: a late DPC that reads CHANSTS (f) must not take the halt for an error.
-        let quiet = self.quiet();
-        self.halt()?;
+        let _quiet = self.quiet();
+        match self.halt() {
+            Ok(context) => {
+                self.forget(after);
+                Ok(context)
+            }
+            Err(error) => {
+                // What the engine still does is not known: nothing is reported any more, and another Start, Abort or
+                // Reset tries again.
+                if matches!(error, CommandError::Ioat(IoatError::ResetStuck { .. })) {
+                    self.state.lock().phase = Phase::Faulted(Fault::Stuck);
+                    self.counts.faults.fetch_add(1, Ordering::Relaxed);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// The engine has stopped: no report of its chain will be made any more, and (a) the status is Halted. No DPC
+    /// reports meanwhile.
+    fn forget(&self, after: Phase) {
         let mut state = self.state.lock();
         state.generation = state.generation.wrapping_add(1);
         state.phase = after;
         state.write_status(TransferStatus::Halted);
         state.chain = None;
-        drop(state);
-        drop(quiet);
-        self.arm()?;
-        Ok(())
     }
 
-    /// Ends all work of the engine: SUSPEND, so that it stops cleanly, then RESET, which stops it anyway.
-    fn halt(&self) -> Result<(), CommandError> {
+    /// Ends all work of the engine: SUSPEND, so that it stops cleanly, then RESET, which stops it anyway. Gives the DCA
+    /// target, which the reset clears.
+    fn halt(&self) -> Result<Option<DcaCtrl>, CommandError> {
         match self.registers.suspend() {
             Ok(_) => {}
             Err(error @ IoatError::StopStuck { .. }) => log::warn!("{error}; resetting it"),
             Err(error) => return Err(error.into()),
         }
-        Ok(self.registers.reset()?)
+        let context = if self.limits.dca() { Some(self.registers.dcactrl()?) } else { None };
+        self.registers.reset()?;
+        Ok(context)
     }
 
     /// Halts and arms again, for a channel that went wrong.
     fn restore(&self) -> Result<(), CommandError> {
-        self.halt()?;
-        self.arm()?;
-        Ok(())
+        let context = self.halt()?;
+        Ok(self.arm(context)?)
     }
 
-    /// What a channel reset takes away: the completion word's address and the control bits.
-    fn arm(&self) -> Result<(), IoatError> {
+    /// (c) What a channel reset takes away: the completion word's address, the control bits, and the DCA target.
+    fn arm(&self, context: Option<DcaCtrl>) -> Result<(), IoatError> {
         let owner = self.owner();
         if let Some(owner) = owner {
             self.registers.set_chancmp(owner.completion.physical().0)?;
         }
-        self.registers.rearm()
+        if let Some(context) = context {
+            self.registers.set_dcactrl(context)?;
+        }
+        self.rearm_registers()
+    }
+
+    /// Re-enables the channel's interrupt in the engine.
+    pub(super) fn rearm_registers(&self) -> Result<(), IoatError> {
+        self.registers.rearm(self.limits.dca())
     }
 
     /// The engine is stopped: its next chain is this one. The completion word says Armed until it reports. No DPC

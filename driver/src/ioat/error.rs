@@ -2,7 +2,7 @@
 
 use ioat_spec::{CbVer, ChanErr};
 
-use crate::contract::{LocationError, NetDmaStatus};
+use crate::contract::{LocationError, NetDmaStatus, NetDmaVersion};
 use crate::hw::HwError;
 
 /// Why an engine cannot be identified, brought up or driven.
@@ -43,13 +43,22 @@ pub enum IoatError {
         /// XFERCAP.
         xfercap: u8,
     },
-    /// Too few message vectors.
-    #[error("the device offers {offered} MSI-X vectors, its {channels} channels need one each")]
-    Vectors {
-        /// What it offers.
-        offered: u32,
-        /// What is needed.
-        channels: u32,
+    /// Neither messages nor a line.
+    #[error("the device offers no interrupt: neither MSI-X vectors nor INTx")]
+    NoInterrupt,
+    /// The contract version of the provider is none that there is.
+    #[error("a provider of NetDMA {version}: expected 1.0, 1.1 or 2.0")]
+    ContractVersion {
+        /// What was asked for.
+        version: NetDmaVersion,
+    },
+    /// After power up another engine answers.
+    #[error("another engine answers after power up: {found}, it was {expected}")]
+    AnotherEngine {
+        /// What answers.
+        found: String,
+        /// What was there before.
+        expected: String,
     },
     /// The reset bit of CHANCMD stays set.
     #[error("channel {channel} does not come out of reset in {waited_ms} ms")]
@@ -86,6 +95,9 @@ pub enum Fault {
         /// The word.
         word: u64,
     },
+    /// The engine did not stop, or did not come out of reset: what it does is not known.
+    #[error("the engine did not stop when it was told to")]
+    Stuck,
     /// Registers read all ones, or cannot be read.
     #[error("the device is gone")]
     Gone,
@@ -105,12 +117,85 @@ pub enum ChainError {
         source: LocationError,
     },
     /// The engine has no such operation.
-    #[error("the descriptor at {address:#x} asks for {what}, which this engine does not offer")]
+    #[error(
+        "the descriptor at {address:#x}: ControlFlags {control:#x} asks for {what}, which this engine \
+         (DMACAPABILITY {capability:#x}) does not offer"
+    )]
     NotOffered {
         /// The descriptor.
         address: u64,
+        /// Its ControlFlags.
+        control: u32,
         /// What it asks for.
         what: &'static str,
+        /// DMACAPABILITY.
+        capability: u32,
+    },
+    /// The provider is registered for a contract that has no such descriptor.
+    #[error(
+        "the descriptor at {address:#x}: ControlFlags {control:#x} asks for {what}, which NetDMA has since \
+         {since}; the provider is registered for {version}"
+    )]
+    NotInVersion {
+        /// The descriptor.
+        address: u64,
+        /// Its ControlFlags.
+        control: u32,
+        /// What it asks for.
+        what: &'static str,
+        /// The provider's version.
+        version: NetDmaVersion,
+        /// The first version that has it.
+        since: NetDmaVersion,
+    },
+    /// What follows a page break begins inside a page (C-CH-17).
+    #[error("the descriptor at {address:#x}: {field} {value:#x} does not begin with a page of 4096 bytes")]
+    NotAPage {
+        /// The descriptor.
+        address: u64,
+        /// Its field.
+        field: &'static str,
+        /// What is there.
+        value: u64,
+    },
+    /// What follows a page break has no room in one page (ND-D3).
+    #[error(
+        "the descriptor at {address:#x}: TransferSize {size} goes beyond the page at {field}, expected at most {most}"
+    )]
+    BeyondSecondPage {
+        /// The descriptor.
+        address: u64,
+        /// The field that names the second page.
+        field: &'static str,
+        /// Its size.
+        size: u32,
+        /// Bytes of both pages.
+        most: u64,
+    },
+    /// An Append that begins elsewhere than where the chain so far links to (ND-P7, ND-P8).
+    #[error("the chain's last descriptor, at {tail:#x}, links to {next:#x}, but {first:#x} was appended")]
+    NotLinked {
+        /// The last descriptor so far.
+        tail: u64,
+        /// Its NextDescriptor.
+        next: u64,
+        /// What was appended.
+        first: u64,
+    },
+    /// An Append of the very descriptor that the chain ends with. The address is all that a report says (ND-C7), so old
+    /// and new work could not be told apart.
+    #[error("the descriptor at {address:#x} was appended to itself: its reports would look the same")]
+    SelfLinked {
+        /// The descriptor.
+        address: u64,
+    },
+    /// A 1.x chain without the zero that ends it (C-CH-05).
+    #[error("the chain that begins at {first:#x} has not ended after {walked} descriptors")]
+    Endless {
+        /// Its first descriptor.
+        first: u64,
+        /// How many were walked.
+        walked: usize,
     },
     /// Above XFERCAP.
     #[error("the descriptor at {address:#x} moves {size} bytes, the engine at most {limit}")]

@@ -1,12 +1,16 @@
-//! Stages 7 to 9 of 9 from the provider's side: the service routine, what it asks for, and the DPC.
+//! Stages 7 to 9 of 9 from the provider's side: the service routines, what they ask for, and the DPC.
 //!
-//! The join of NetDMA and NDIS is this library's own: Windows' NetDMA providers used plain KDPCs. Message `i` is
-//! vector `i` is channel `i` (MT-1).
+//! The join of NetDMA and NDIS is this library's own: Windows' NetDMA providers used plain KDPCs. Which channels a
+//! message is about, [`Delivery`](super::delivery::Delivery) knows; each DPC serves those of its processor (MT-2).
 
 use std::sync::atomic::Ordering;
 
 use super::IoatProvider;
 use super::channel::Channel;
+use super::delivery::Batch;
+use super::registers::LineRegisters;
+use super::report::Latest;
+use super::targets::Targets;
 use crate::contract::{Completion, CpuNumber, CpuSet32};
 use crate::irql::{AtDirql, AtDispatch};
 use crate::ndis::{DpcCall, DpcContext, DpcRequest, IsrResult, LineHandlers, MessageHandlers, MessageId};
@@ -17,115 +21,226 @@ const SPREAD: u64 = 1 << 32;
 /// Stage 7 of 9: isr. Stage 9 of 9: dpc.
 impl MessageHandlers for IoatProvider {
     fn message_interrupt(&self, message: MessageId, level: &AtDirql) -> IsrResult {
-        // A message is ours alone (IS-1), and the DPC is asked for by name below (MT-3).
-        let mut result = IsrResult { claimed: true, dpc: DpcRequest::None, address: 0 };
-        let Some(channel) = self.channels.get(message.get() as usize) else { return result };
-        channel.counts.interrupts.fetch_add(1, Ordering::Relaxed);
-        let Some((owner, word)) = channel.latest() else { return result };
-        // Before any completion there is no address to pass (ND-I14); the DPC runs all the same, because the
-        // engine has disabled the interrupt and only a DPC re-arms it.
-        let mut cpu = owner.cpu;
-        if let Completion::At { descriptor: Some(latest), .. } = word.decode() {
-            cpu = self.interface.net_dma_isr(&owner.handle, latest, level);
-            result.address = latest.get();
-        }
-        // The processor that the contract named (ND-I5).
-        channel.batch.join(1);
-        self.ask(channel, cpu, u64::from(channel.index));
-        result
+        let message = message.get();
+        // A shared message does not say which of its channels it is from, and ATTNSTATUS, which is cleared by reading,
+        // would take the bits of other messages along: all of them are looked at.
+        let channels = self.delivery.channels_of(message).fold(0, |set, channel| set | 1 << channel);
+        let certain = self.delivery.is_sole(message);
+        // A message is ours alone (IS-1), and the DPC is asked for by name (MT-3).
+        let address = self.attend(message, channels, certain, level).unwrap_or(0);
+        IsrResult { claimed: true, dpc: DpcRequest::None, address }
     }
 
     fn message_interrupt_dpc(&self, call: &mut DpcCall, level: &AtDispatch) {
-        let Some(channel) = self.channels.get(call.message.get() as usize) else { return };
-        if call.context.is_some_and(|context| context.0 & SPREAD != 0) {
-            channel.counts.spread_dpcs.fetch_add(1, Ordering::Relaxed);
-        } else {
-            channel.counts.dpcs.fetch_add(1, Ordering::Relaxed);
-            call.address = channel.report(&self.interface, level);
-            self.spread(channel, call.processor);
-        }
-        self.leave(channel, 1);
+        self.dpc(call.message.get(), call, level);
     }
 
     fn disable_message_interrupt(&self, message: MessageId, _: &AtDirql) {
         // CHANCTRL can only clear the disable bit; masking is the MSI-X table's, which belongs to the system.
-        log::debug!("{}: message {} cannot be disabled here", self.device, message.get());
+        log::debug!("{}: message {} cannot be disabled here", self.device.name, message.get());
     }
 
     fn enable_message_interrupt(&self, message: MessageId, _: &AtDirql) {
-        if let Some(channel) = self.channels.get(message.get() as usize) {
+        for channel in self.served_by(message.get()) {
             channel.rearm();
         }
     }
 }
 
-/// Required beside the message handlers (IR-3). Bring-up refuses a device without messages (ND-I1), so these
-/// never serve; they must not claim what is not theirs.
+/// Required beside the message handlers (IR-3); they serve where the device has no messages (ND-I1).
 impl LineHandlers for IoatProvider {
-    fn interrupt(&self, _: &AtDirql) -> IsrResult {
-        IsrResult { claimed: false, dpc: DpcRequest::None, address: 0 }
+    /// The handshake of the device model (2.4): reading INTRCTRL takes the line back, ATTNSTATUS says whose interrupt
+    /// it is, and the batch's last DPC gives the line free again.
+    fn interrupt(&self, level: &AtDirql) -> IsrResult {
+        let attention = self.delivery.line.as_ref().and_then(take_attention);
+        let claimed = attention.is_some();
+        let address = attention.and_then(|channels| {
+            let asked = self.attend(MessageId::LINE.get(), channels, true, level);
+            if asked.is_none() {
+                // Nobody has these channels, so no DPC will come that frees the line.
+                self.free_line();
+            }
+            asked
+        });
+        IsrResult { claimed, dpc: DpcRequest::None, address: address.unwrap_or(0) }
     }
 
-    fn interrupt_dpc(&self, _: &mut DpcCall, _: &AtDispatch) {}
+    fn interrupt_dpc(&self, call: &mut DpcCall, level: &AtDispatch) {
+        self.dpc(MessageId::LINE.get(), call, level);
+    }
 
-    fn disable_interrupt(&self, _: &AtDirql) {}
+    fn disable_interrupt(&self, _: &AtDirql) {
+        self.line_disabled.store(true, Ordering::Release);
+        self.set_master(false);
+    }
 
-    fn enable_interrupt(&self, _: &AtDirql) {}
+    fn enable_interrupt(&self, _: &AtDirql) {
+        self.line_disabled.store(false, Ordering::Release);
+        self.set_master(true);
+    }
+}
+
+/// The channels that want attention; none if the line is not ours (C-MT-04).
+fn take_attention(line: &LineRegisters) -> Option<u32> {
+    let answered = line.take_intrctrl().and_then(|control| {
+        // Without MASTER_INT_EN our line is not asserted: a batch is under way, which will set it again.
+        if !control.master_int_en() {
+            return Ok(None);
+        }
+        let attention = if control.int_status() { line.take_attention()? } else { 0 };
+        if attention == 0 {
+            line.set_master(true)?;
+        }
+        Ok((attention != 0).then_some(attention))
+    });
+    answered.unwrap_or_else(|error| {
+        log::debug!("the line's service routine: {error}");
+        None
+    })
 }
 
 impl IoatProvider {
     /// Queues the channel's DPC on its processor.
     pub(super) fn queue(&self, channel: &Channel) -> bool {
         let Some(owner) = channel.owner() else { return false };
-        channel.batch.join(1);
-        self.ask(channel, owner.cpu, u64::from(channel.index))
+        let message = self.delivery.message_of(channel.index);
+        let Some(batch) = self.delivery.batch(message) else { return false };
+        batch.disarmed(1 << channel.index);
+        channel.set_due(owner.cpu);
+        let context = DpcContext(u64::from(channel.index));
+        self.ask(message, batch, Targets::of(owner.cpu), context) > 0
     }
 
-    /// Asks for one DPC that the batch already counts. A refused one is counted out again: its work will be seen
-    /// by the queued one (QD-15), which may have ended meanwhile and left the re-arming to this.
-    fn ask(&self, channel: &Channel, cpu: CpuNumber, context: u64) -> bool {
-        let targets = CpuSet32::of(cpu);
-        let refused = self.queue_dpc(channel, targets, context);
-        self.leave(channel, refused);
-        refused == 0
+    /// The service routine of a message or of the line, which is about `channels`, or, where that is not `certain`,
+    /// about some of them. Asks for the DPCs, and gives the latest descriptor; none if nobody has a channel.
+    fn attend(&self, message: u32, channels: u32, certain: bool, level: &AtDirql) -> Option<u64> {
+        let batch = self.delivery.batch(message)?;
+        let (mut targets, mut spare, mut address) = (Targets::default(), None, 0);
+        for channel in self.served_by(message).filter(|channel| channels & 1 << channel.index != 0) {
+            let Some(Latest { owner, word, news }) = channel.latest() else { continue };
+            batch.disarmed(1 << channel.index);
+            spare = spare.or(Some(owner.cpu));
+            if !certain && !news {
+                // It may be this one's interrupt all the same, so it is re-armed with the rest.
+                continue;
+            }
+            channel.counts.interrupts.fetch_add(1, Ordering::Relaxed);
+            // Before any completion there is no address to pass (ND-I14); the DPC runs all the same, because the
+            // engine has disabled the interrupt and only a DPC re-arms it.
+            let mut cpu = owner.cpu;
+            if let Completion::At { descriptor: Some(latest), .. } = word.decode() {
+                cpu = self.interface.net_dma_isr(&owner.handle, latest, level);
+                address = latest.get();
+            }
+            // The processor that the contract named (ND-I5).
+            channel.set_due(cpu);
+            targets.add(cpu);
+        }
+        if targets.is_empty() {
+            targets = Targets::of(spare?);
+        }
+        self.ask(message, batch, targets, DpcContext(u64::from(message)));
+        Some(address)
     }
 
-    /// Stage 8 of 9: queue. Returns how many were refused.
-    fn queue_dpc(&self, channel: &Channel, targets: CpuSet32, context: u64) -> u32 {
+    /// Stage 9 of 9: dpc. Serves the channels that are due here.
+    fn dpc(&self, message: u32, call: &mut DpcCall, level: &AtDispatch) {
+        let Some(batch) = self.delivery.batch(message) else { return };
+        if let Some(DpcContext(context)) = call.context.filter(|context| context.0 & SPREAD != 0) {
+            let channel = usize::try_from(context & !SPREAD).ok().and_then(|index| self.channels.get(index));
+            channel.inspect(|channel| _ = channel.counts.spread_dpcs.fetch_add(1, Ordering::Relaxed));
+        }
+        for channel in self.served_by(message) {
+            if channel.take_due(call.processor) {
+                channel.counts.dpcs.fetch_add(1, Ordering::Relaxed);
+                let reported = channel.report(&self.interface, level);
+                call.address = if reported == 0 { call.address } else { reported };
+                self.spread(message, batch, channel, call.processor);
+            }
+        }
+        self.leave(message, batch, 1);
+    }
+
+    /// Counts DPCs into the batch and asks for them; gives how many were queued. A refused one is counted out again:
+    /// its work will be seen by the queued one (QD-15), which may have ended meanwhile and left the re-arming to this.
+    fn ask(&self, message: u32, batch: &Batch, targets: Targets, context: DpcContext) -> u32 {
+        let wanted = targets.len().max(1);
+        batch.join(wanted);
+        let queued = self.queue_dpc(message, targets, context);
+        self.leave(message, batch, wanted - queued);
+        queued
+    }
+
+    /// Stage 8 of 9: queue. Returns how many were queued.
+    fn queue_dpc(&self, message: u32, targets: Targets, context: DpcContext) -> u32 {
         let handle = self.interrupt.get();
-        let message = handle.and_then(|handle| handle.message(u32::from(channel.index)).ok());
-        let (Some(handle), Some(message)) = (handle, message) else { return targets.len() };
-        let refused = handle.queue_dpc(message, targets, Some(DpcContext(context))).refused().len();
-        channel.counts.refused_dpcs.fetch_add(u64::from(refused), Ordering::Relaxed);
-        refused
+        let id = handle.and_then(|handle| handle.message(message).ok());
+        let (Some(handle), Some(id)) = (handle, id) else { return 0 };
+        let queued = targets.groups().map(|group| handle.queue_dpc_ex(id, group, Some(context)));
+        let queued: u32 = queued.map(|queued| queued.map_or(0, |queued| queued.scheduled.count_ones())).sum();
+        let refused = u64::from(targets.len() - queued);
+        // The DPC that was queued already serves them all; it is not known whose it was.
+        if let (Some(channel), 1..) = (self.served_by(message).next(), refused) {
+            channel.counts.refused_dpcs.fetch_add(refused, Ordering::Relaxed);
+        }
+        queued
     }
 
     /// `count` DPCs of the batch have ended or never were. The last re-arms, looks once more (MT-4), and asks
-    /// for another DPC if a completion landed in between.
-    fn leave(&self, channel: &Channel, mut count: u32) {
+    /// for other DPCs if a completion landed in between.
+    fn leave(&self, message: u32, batch: &Batch, mut count: u32) {
         // Refused means that a DPC is queued and counted. If it ends before it is counted here, it was not the
         // last, and the re-arming falls to this turn. After deregistration everything is refused: then stop.
         for _ in 0..3 {
-            if !channel.batch.leave(count) || !channel.rearm() {
+            let Some(disarmed) = batch.leave(count) else { return };
+            let channels = || self.served_by(message).filter(|channel| disarmed & 1 << channel.index != 0);
+            channels().for_each(Channel::rearm);
+            self.free_line();
+            let mut targets = Targets::default();
+            for channel in channels().filter(|channel| channel.recheck()) {
+                let Some(owner) = channel.owner() else { continue };
+                channel.counts.rechecks.fetch_add(1, Ordering::Relaxed);
+                batch.disarmed(1 << channel.index);
+                channel.set_due(owner.cpu);
+                targets.add(owner.cpu);
+            }
+            if targets.is_empty() {
                 return;
             }
-            channel.counts.rechecks.fetch_add(1, Ordering::Relaxed);
-            let Some(owner) = channel.owner() else { return };
-            channel.batch.join(1);
-            count = self.queue_dpc(channel, CpuSet32::of(owner.cpu), u64::from(channel.index));
+            batch.join(targets.len());
+            count = targets.len() - self.queue_dpc(message, targets, DpcContext(u64::from(message)));
         }
-        let _ = channel.batch.leave(count);
+        let _ = batch.leave(count);
     }
 
     /// (DP-4) The first DPC of a batch asks for one on each other processor of the channel's spread.
-    fn spread(&self, channel: &Channel, processor: u32) {
+    fn spread(&self, message: u32, batch: &Batch, channel: &Channel, processor: u32) {
         let others =
             CpuSet32(channel.spread.load(Ordering::Relaxed)).without(CpuSet32::of(CpuNumber(processor)));
         if others.is_empty() {
             return;
         }
-        channel.batch.join(others.len());
-        let refused = self.queue_dpc(channel, others, u64::from(channel.index) | SPREAD);
-        self.leave(channel, refused);
+        let mut targets = Targets::default();
+        others.iter().for_each(|cpu| targets.add(cpu));
+        self.ask(message, batch, targets, DpcContext(u64::from(channel.index) | SPREAD));
+    }
+
+    /// The channels of a message.
+    fn served_by(&self, message: u32) -> impl Iterator<Item = &Channel> {
+        self.delivery.channels_of(message).filter_map(|index| self.channels.get(index))
+    }
+
+    /// The line may be asserted again, unless it was disabled.
+    fn free_line(&self) {
+        if !self.line_disabled.load(Ordering::Acquire) {
+            self.set_master(true);
+        }
+    }
+
+    pub(super) fn set_master(&self, on: bool) {
+        let Some(line) = &self.delivery.line else { return };
+        if let Err(error) = line.set_master(on) {
+            log::debug!("{}: INTRCTRL: {error}", self.device.name);
+        }
     }
 }

@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use ioat_stage::Pause;
+use ioat_spec::DcaCtrl;
 
-use super::bring_up::bring_up;
+use super::bring_up::{bring_up, delivery};
 use super::chain::Limits;
 use super::channel::{Channel, CommandError, Owner, Phase};
+use super::delivery::Delivery;
+use super::registers::ChannelRegisters;
 use super::{ChannelStats, Fault, Identity, IoatError, identify};
 use crate::contract::{
     AbortDma, ChannelCpuAffinity, ChannelParameters, CpuNumber, CpuSet32, DescriptorAddr, FirstDescriptor,
@@ -18,12 +20,34 @@ use crate::contract::{
 };
 use crate::hw::Device;
 use crate::irql::{AtMostDispatch, AtPassive};
-use crate::ndis::{InterruptCharacteristics, InterruptHandle};
+use crate::ndis::{InterruptCharacteristics, InterruptHandle, NdisVersion};
+
+/// How to serve NetDMA.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ProviderOptions {
+    /// The contract version to register for: 1.0, 1.1 or 2.0. Chains of 1.x carry no count and end with a zero.
+    pub version: NetDmaVersion,
+    /// APIC id of processor `n`, where completion words are aimed with DCA (ND-A2). A processor without an entry has its
+    /// number for an id.
+    pub apic_ids: Vec<u16>,
+}
+
+impl Default for ProviderOptions {
+    /// 2.0.
+    fn default() -> Self {
+        Self { version: NetDmaVersion::V2_0, apic_ids: Vec::new() }
+    }
+}
 
 /// An I/OAT engine that serves NetDMA.
 pub struct IoatProvider {
     identity: Identity,
-    pub(super) device: String,
+    options: ProviderOptions,
+    limits: Limits,
+    pub(super) device: Device,
+    pub(super) delivery: Delivery,
+    /// By the handler that is for diagnostics (EN-1).
+    pub(super) line_disabled: AtomicBool,
     pub(super) interface: Arc<NetDmaInterface>,
     pub(super) channels: Vec<Channel>,
     /// The processor of each channel's interrupt.
@@ -43,21 +67,48 @@ pub enum Glance {
 }
 
 impl IoatProvider {
+    /// As [`Self::with_options`], for 2.0.
+    ///
+    /// # Errors
+    /// [`IoatError`].
+    pub fn new(device: &Device, interface: Arc<NetDmaInterface>) -> Result<Arc<Self>, IoatError> {
+        Self::with_options(device, interface, ProviderOptions::default())
+    }
+
     /// Identifies the engine behind `device` and brings it up: every channel is reset, nothing runs.
     ///
     /// # Errors
     /// [`IoatError`]. What was written to the device by then is harmless.
-    pub fn new(device: &Device, interface: Arc<NetDmaInterface>) -> Result<Arc<Self>, IoatError> {
+    pub fn with_options(
+        device: &Device,
+        interface: Arc<NetDmaInterface>,
+        options: ProviderOptions,
+    ) -> Result<Arc<Self>, IoatError> {
+        let version = options.version;
+        if ![NetDmaVersion::V1_0, NetDmaVersion::V1_1, NetDmaVersion::V2_0].contains(&version) {
+            return Err(IoatError::ContractVersion { version });
+        }
         let identity = identify(device)?;
-        let limits = Limits { capability: identity.capability, max_transfer: identity.max_transfer() };
-        let pause: Arc<dyn Pause> = device.pause.clone();
-        let channels: Vec<_> = (0..)
-            .zip(bring_up(device, &identity)?)
-            .map(|(index, registers)| Channel::new(index, registers, limits, pause.clone()))
-            .collect();
-        let affinities = channels.iter().map(|_| AtomicU32::new(0)).collect();
-        let device = device.name.clone();
-        Ok(Arc::new(Self { identity, device, interface, channels, affinities, interrupt: OnceLock::new() }))
+        let (capability, max_transfer) = (identity.capability, identity.max_transfer());
+        let limits = Limits { capability, max_transfer, version };
+        let delivery = delivery(device, &identity)?;
+        let registers: Vec<_> =
+            (0..identity.channels).map(|index| ChannelRegisters::new(device.clone(), index)).collect();
+        bring_up(device, &registers, &delivery)?;
+        let channel = |(index, registers)| Channel::new(index, registers, limits, device.pause.clone());
+        let channels: Vec<_> = (0..).zip(registers).map(channel).collect();
+        Ok(Arc::new(Self {
+            identity,
+            options,
+            limits,
+            device: device.clone(),
+            delivery,
+            line_disabled: AtomicBool::new(false),
+            interface,
+            affinities: channels.iter().map(|_| AtomicU32::new(0)).collect(),
+            channels,
+            interrupt: OnceLock::new(),
+        }))
     }
 
     /// Which engine it is.
@@ -66,18 +117,21 @@ impl IoatProvider {
         &self.identity
     }
 
-    /// For registering with the interface. The contract version is 2.0: chains are counted.
+    /// For registering with the interface.
     #[must_use]
     pub fn characteristics(&self) -> ProviderCharacteristics {
         let Identity { family, version, .. } = self.identity;
-        let name = format!("Intel I/OAT {family} {}.{} ({})", version.major(), version.minor(), self.device);
+        let (major, minor) = (version.major(), version.minor());
+        let device = self.device.name.clone();
+        // Before 2.0 there is neither a name (1.5.4) nor DCA.
+        let name = self.limits.counted().then(|| format!("Intel I/OAT {family} {major}.{minor} ({device})"));
         ProviderCharacteristics {
-            version: NetDmaVersion::V2_0,
-            dca_supported: false,
+            version: self.options.version,
+            dca_supported: self.limits.dca(),
             proc_groups_supported: false,
-            device: self.device.clone(),
+            device,
             max_dma_channel_count: u32::from(self.identity.channels),
-            friendly_name: Some(name),
+            friendly_name: name,
         }
     }
 
@@ -99,14 +153,55 @@ impl IoatProvider {
     #[must_use]
     pub fn interrupt_characteristics(self: &Arc<Self>, handle: InterruptHandle) -> InterruptCharacteristics {
         if self.interrupt.set(handle).is_err() {
-            log::error!("{}: its interrupt is registered a second time; the first stays", self.device);
+            log::error!("{}: its interrupt is registered a second time; the first stays", self.device.name);
         }
         InterruptCharacteristics {
+            version: NdisVersion::V6_20,
             line: self.clone(),
             message: Some(self.clone()),
             msi_sync_with_all_messages: false,
             affinity: self.affinities.iter().map(|cpu| cpu.load(Ordering::Relaxed)).collect(),
         }
+    }
+
+    /// The function is about to lose its state (ND-W1): nothing of it is used until [`Self::power_up`]. The clients have
+    /// drained their work by then (`NetDmaPnPEventNotify` with PowerDown comes first); what is left ends without a report.
+    ///
+    /// # Errors
+    /// [`IoatError`] when a channel could not be stopped; it counts as powered down all the same.
+    pub fn power_down(&self, _: &AtPassive) -> Result<(), IoatError> {
+        self.set_master(false);
+        self.each(Channel::power_down)
+    }
+
+    /// The function is back, with its registers reset: it is brought up again, and every channel is as it was allocated,
+    /// and needs a Start (ND-W2; `NetDmaPnPEventNotify` with PowerUp comes after). Also for a function that lost its
+    /// state without a warning, by a reset.
+    ///
+    /// # Errors
+    /// [`IoatError`]; the channels stay powered down.
+    pub fn power_up(&self, _: &AtPassive) -> Result<(), IoatError> {
+        let found = identify(&self.device)?;
+        if found != self.identity {
+            let [found, expected] = [found, self.identity].map(|engine| format!("{engine:?}"));
+            return Err(IoatError::AnotherEngine { found, expected });
+        }
+        let registers: Vec<_> = self.channels.iter().map(|channel| channel.registers.clone()).collect();
+        bring_up(&self.device, &registers, &self.delivery)?;
+        self.each(Channel::power_up)
+    }
+
+    /// All channels, though one fails; the first error is given.
+    fn each(&self, run: impl Fn(&Channel) -> Result<(), CommandError>) -> Result<(), IoatError> {
+        let mut first = Ok(());
+        for channel in &self.channels {
+            match run(channel) {
+                Ok(()) => {}
+                Err(CommandError::Ioat(error)) if first.is_ok() => first = Err(error),
+                Err(error) => log::warn!("{} channel {}: {error}", self.device.name, channel.index),
+            }
+        }
+        first
     }
 
     /// The channel whose completion word is at `completion`: how its client finds it for the calls below.
@@ -175,6 +270,13 @@ impl IoatProvider {
         }
     }
 
+    /// DCACTRL that aims at a processor (ND-A2).
+    fn context_of(&self, cpu: CpuNumber) -> DcaCtrl {
+        let known = usize::try_from(cpu.0).ok().and_then(|cpu| self.options.apic_ids.get(cpu)).copied();
+        let apic_id = known.unwrap_or_else(|| u16::try_from(cpu.0).unwrap_or(u16::MAX));
+        DcaCtrl::new().with_apic_id(apic_id).with_enable(true)
+    }
+
     fn channel(&self, context: ProviderChannelContext) -> Option<&Channel> {
         self.channels.get(usize::try_from(context.0).ok()?)
     }
@@ -192,7 +294,7 @@ impl IoatProvider {
     /// The contract's two status words say little: the log says the rest, and the channel remembers what its
     /// client must know.
     fn refuse(&self, channel: &Channel, name: &'static str, error: &CommandError) -> NetDmaStatus {
-        log::debug!("{} channel {}: {name}: {error}", self.device, channel.index);
+        log::debug!("{} channel {}: {name}: {error}", self.device.name, channel.index);
         if let CommandError::Ioat(IoatError::Gone { .. } | IoatError::Hardware(_)) = error {
             channel.lost();
         }
@@ -229,8 +331,14 @@ impl NetDmaProvider for IoatProvider {
         _: &dyn AtMostDispatch,
     ) -> Result<ProviderChannelContext, NetDmaStatus> {
         let mask = parameters.processor_affinity_mask;
+        // With messages, the processor of the channel's interrupt; a line is nobody's, so there it is the one that the
+        // DPC was to be on.
         let own = |channel: &Channel| {
-            CpuNumber(self.affinities[usize::from(channel.index)].load(Ordering::Relaxed))
+            let index = match self.delivery.line {
+                None => self.delivery.message_of(channel.index) as usize,
+                Some(_) => usize::from(channel.index),
+            };
+            CpuNumber(self.affinities[index].load(Ordering::Relaxed))
         };
         // Else any channel, its DPC on a processor of the mask (ND-P2).
         let fallback = mask.iter().next().ok_or(NetDmaStatus::UNSUCCESSFUL)?;
@@ -239,11 +347,12 @@ impl NetDmaProvider for IoatProvider {
         let any = self.channels.iter().map(|channel| (channel, fallback));
         for (channel, cpu) in fitting.chain(any) {
             let completion = parameters.completion.clone();
-            if !channel.claim(Owner { handle: handle.clone(), completion, cpu }) {
+            let context = self.limits.dca().then(|| self.context_of(cpu));
+            if !channel.claim(Owner { handle: handle.clone(), completion, cpu, context }) {
                 continue;
             }
             if let Err(error) = channel.prepare() {
-                log::debug!("{} channel {}: allocate: {error}", self.device, channel.index);
+                log::debug!("{} channel {}: allocate: {error}", self.device.name, channel.index);
                 // What could not be prepared cannot be halted either; it is free, and was reset before.
                 let _ = channel.release();
                 return Err((&error).into());
@@ -257,7 +366,11 @@ impl NetDmaProvider for IoatProvider {
     fn free_dma_channel(&self, channel: ProviderChannelContext, _: &dyn AtMostDispatch) {
         let Some(channel) = self.channel(channel) else { return };
         if let Err(error) = channel.release() {
-            log::warn!("{} channel {}: it was freed but not halted: {error}", self.device, channel.index);
+            log::warn!(
+                "{} channel {}: it was freed but not halted: {error}",
+                self.device.name,
+                channel.index
+            );
         }
     }
 

@@ -1,9 +1,12 @@
-//! The registers of one channel, by name and in the widths that the engine wants.
+//! The registers of the function and of one channel, by name and in the widths that the engine wants.
 
 use std::time::Duration;
 
 use ioat_spec::register::channel_base;
-use ioat_spec::{ChanCmd, ChanCtrl, ChanErr, ChanSts, ChannelRegister, ChannelState, GeneralRegister, pci};
+use ioat_spec::{
+    ChanCmd, ChanCtrl, ChanErr, ChanSts, ChannelRegister, ChannelState, DcaCtrl, GeneralRegister, IntrCtrl,
+    pci,
+};
 use ioat_stage::pause::deadline;
 
 use super::IoatError;
@@ -20,6 +23,38 @@ pub(super) fn general8(device: &Device, register: GeneralRegister) -> Result<u8,
     match device.read8(Space::Bar0, register.offset())? {
         u8::MAX => Err(IoatError::Gone { register: register.name() }),
         value => Ok(value),
+    }
+}
+
+/// The function's interrupt registers, for a device that has only its line (device model 2.4).
+#[derive(Clone)]
+pub(super) struct LineRegisters {
+    device: Device,
+}
+
+impl LineRegisters {
+    pub(super) fn new(device: Device) -> Self {
+        Self { device }
+    }
+
+    /// Reads INTRCTRL, and so takes the line back: the read clears MASTER_INT_EN.
+    pub(super) fn take_intrctrl(&self) -> Result<IntrCtrl, IoatError> {
+        general8(&self.device, GeneralRegister::IntrCtrl).map(IntrCtrl::from_bits)
+    }
+
+    /// Reads ATTNSTATUS, one bit for each channel with an interrupt, and so clears it.
+    pub(super) fn take_attention(&self) -> Result<u32, IoatError> {
+        let register = GeneralRegister::AttnStatus;
+        match self.device.read32(Space::Bar0, register.offset())? {
+            u32::MAX => Err(IoatError::Gone { register: register.name() }),
+            attention => Ok(attention),
+        }
+    }
+
+    /// Writes MASTER_INT_EN: with it the line is asserted for every channel that wants attention.
+    pub(super) fn set_master(&self, on: bool) -> Result<(), IoatError> {
+        let control = IntrCtrl::new().with_master_int_en(on).into_bits();
+        Ok(self.device.write8(Space::Bar0, GeneralRegister::IntrCtrl.offset(), control)?)
     }
 }
 
@@ -64,10 +99,24 @@ impl ChannelRegisters {
         Ok(self.device.write16(Space::Bar0, self.at(ChannelRegister::DmaCount), count)?)
     }
 
-    /// Re-arms the interrupt, and wants errors reported in the completion word and by interrupt.
-    pub(super) fn rearm(&self) -> Result<(), IoatError> {
+    /// DCACTRL: where completion words are aimed (ND-A2).
+    pub(super) fn dcactrl(&self) -> Result<DcaCtrl, IoatError> {
+        match self.device.read32(Space::Bar0, self.at(ChannelRegister::DcaCtrl))? {
+            u32::MAX => Err(gone(ChannelRegister::DcaCtrl)),
+            value => Ok(DcaCtrl::from_bits(value)),
+        }
+    }
+
+    pub(super) fn set_dcactrl(&self, target: DcaCtrl) -> Result<(), IoatError> {
+        Ok(self.device.write32(Space::Bar0, self.at(ChannelRegister::DcaCtrl), target.into_bits())?)
+    }
+
+    /// Re-arms the interrupt, and wants errors reported in the completion word and by interrupt; with `dca`, that the
+    /// completion word is aimed too.
+    pub(super) fn rearm(&self, dca: bool) -> Result<(), IoatError> {
         let control = ChanCtrl::new()
             .with_int_dis(true)
+            .with_cmpl_dca_en(dca)
             .with_err_cmp_en(true)
             .with_any_err_abort_en(true)
             .with_err_int_en(true);

@@ -25,16 +25,26 @@ enum Found {
     Gone(Owner, u32),
 }
 
+/// What the service routine learns of a channel.
+pub(super) struct Latest {
+    pub(super) owner: Owner,
+    pub(super) word: CompletionValue,
+    /// No DPC has seen it yet, as far as can be told.
+    pub(super) news: bool,
+}
+
 impl Channel {
     /// Who has the channel and what its completion word says, for the service routine.
-    pub(super) fn latest(&self) -> Option<(Owner, CompletionValue)> {
+    pub(super) fn latest(&self) -> Option<Latest> {
         let state = self.state.lock();
         let owner = state.owner.clone()?;
         let silent = state.chain.as_ref().is_some_and(|chain| chain.interrupts_silently());
+        let (seen, running) = (state.seen, state.phase == Phase::Running);
         drop(state);
-        let word = if silent { self.registers.chansts().ok().map(word) } else { None };
-        let word = word.unwrap_or_else(|| owner.completion.load());
-        Some((owner, word))
+        // (f) Interrupts without completion words: only CHANSTS tells.
+        let status = if silent { self.registers.chansts().ok().map(word) } else { None };
+        let word = status.unwrap_or_else(|| owner.completion.load());
+        Some(Latest { owner, word, news: silent || running && word.0 != seen })
     }
 
     /// Reads the completion word anew (ND-I9) and reports the descriptor processed last, or nothing on an error
@@ -58,12 +68,16 @@ impl Channel {
         0
     }
 
-    /// Re-enables the channel's interrupt. True if the completion word moved since a DPC looked: a completion
-    /// that landed before the re-arming has raised no interrupt (MT-4).
-    pub(super) fn rearm(&self) -> bool {
-        if let Err(error) = self.registers.rearm() {
+    /// Re-enables the channel's interrupt.
+    pub(super) fn rearm(&self) {
+        if let Err(error) = self.rearm_registers() {
             log::debug!("channel {}: re-arming: {error}", self.index);
         }
+    }
+
+    /// The look after the re-enabling. True if the completion word moved since a DPC looked: a completion that landed
+    /// before has raised no interrupt (MT-4).
+    pub(super) fn recheck(&self) -> bool {
         let moved = self.moved().is_some();
         // Last, so that who waits for the count finds the interrupt enabled and the look done.
         self.counts.rearms.fetch_add(1, Ordering::Release);

@@ -19,7 +19,10 @@ pub(super) fn run(running: RunningDpc<Connected>, processor: u32, engine: &Engin
         message: MessageId(running.message()),
         context: running.context(),
         processor,
-        throttle: ReceiveThrottleParameters { max_nbls_to_indicate: ReceiveThrottleParameters::INDICATE_ALL },
+        throttle: ReceiveThrottleParameters {
+            max_nbls_to_indicate: ReceiveThrottleParameters::INDICATE_ALL,
+            more_nbls_pending: false,
+        },
         address: 0,
     };
     // A routine that panics must not take its processor along: other interrupts' DPCs wait behind it.
@@ -38,6 +41,8 @@ pub(super) fn run(running: RunningDpc<Connected>, processor: u32, engine: &Engin
         len: u64::from(processor),
         mark: if finished { Mark::Ok } else { Mark::Error(0) },
     });
+    // A batch's last run lets a line fire again (DP-5).
+    objects.owner().batch_leaves(1);
     // The run ends before deregistration looks at the count again.
     drop(running);
     if objects.is_closed() {

@@ -3,8 +3,10 @@
 //! `&self` of a handler stands for MiniportInterruptContext (DP-1). The disable and enable handlers are for
 //! diagnostics (EN-1).
 
+use std::fmt;
 use std::sync::Arc;
 
+use super::version::NdisVersion;
 use crate::contract::{CpuSet32, GroupAffinity};
 use crate::irql::{AtDirql, AtDispatch};
 
@@ -81,12 +83,16 @@ pub struct QueuedEx {
     pub scheduled: u64,
 }
 
-/// NDIS_RECEIVE_THROTTLE_PARAMETERS. Here for the signature's sake: a provider has no receives (contract 2.10).
+/// NDIS_RECEIVE_THROTTLE_PARAMETERS (NDIS 6.20). A provider has no receives and leaves it alone (TH-4); before 6.20 it
+/// is a reserved word that nobody looks at (DP-3).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[doc(alias = "NDIS_RECEIVE_THROTTLE_PARAMETERS")]
 pub struct ReceiveThrottleParameters {
-    /// In: always [`Self::INDICATE_ALL`].
+    /// In: the most buffers to indicate in this run; [`Self::INDICATE_ALL`] for no cap (TH-1).
     pub max_nbls_to_indicate: u32,
+    /// Out: more are left. The routine is called again, and must not re-enable its interrupt (TH-2). Without a cap it
+    /// stays false (TH-3).
+    pub more_nbls_pending: bool,
 }
 
 impl ReceiveThrottleParameters {
@@ -104,7 +110,7 @@ pub struct DpcCall {
     pub context: Option<DpcContext>,
     /// The processor it runs on.
     pub processor: u32,
-    /// Reserved (TH-4).
+    /// In and out (TH-1, TH-2).
     pub throttle: ReceiveThrottleParameters,
     /// Out, for the trace alone: the descriptor that the routine reported, 0 if none.
     pub address: u64,
@@ -152,6 +158,8 @@ pub trait MessageHandlers: Send + Sync {
 #[derive(Clone)]
 #[doc(alias = "NDIS_MINIPORT_INTERRUPT_CHARACTERISTICS")]
 pub struct InterruptCharacteristics {
+    /// The version of the interface that the miniport is written for.
+    pub version: NdisVersion,
     /// The line handlers.
     pub line: Arc<dyn LineHandlers>,
     /// The message handlers; none stands for MsiSupported FALSE.
@@ -172,4 +180,13 @@ pub enum InterruptType {
     /// NDIS_CONNECT_MESSAGE_BASED.
     #[doc(alias = "NDIS_CONNECT_MESSAGE_BASED")]
     MessageBased = 2,
+}
+
+impl fmt::Display for InterruptType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::LineBased => "line-based",
+            Self::MessageBased => "message-based",
+        })
+    }
 }

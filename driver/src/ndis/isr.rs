@@ -1,17 +1,20 @@
 //! Stage 7 of 9: isr.
 //!
-//! Each message has a thread that waits for its vector and runs the service routine at the device's level,
-//! holding the message's interrupt lock.
+//! Each vector has a thread that waits for it and runs the service routine of its message at the device's level,
+//! holding the message's interrupt lock. A line is one vector: it is masked when it fires, and unmasked when its batch
+//! is over (see `line`).
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use ioat_stage::{Event, Mark, Stage};
 
+use super::handle::queue_dpc;
 use super::handlers::{DpcRequest, InterruptType, IsrResult, MessageId};
-use super::interrupt::{Objects, channel_of, queue_dpc};
-use crate::contract::{CpuNumber, CpuSet32};
-use crate::hw::{Fired, HwError, InterruptSource};
+use super::interrupt::{Connected, Objects, channel_of};
+use super::registration::processor_in_group;
+use crate::contract::{CpuSet32, GroupAffinity};
+use crate::hw::{Fired, HwError};
 use crate::irql;
 
 impl DpcRequest {
@@ -28,39 +31,87 @@ impl DpcRequest {
     /// The processors asked for by an ISR that ran on `processor` (IS-4). The default DPC is that processor's
     /// ordinary DPC object, not one of its own (IS-8).
     #[must_use]
-    pub fn processors(self, processor: CpuNumber) -> CpuSet32 {
+    pub fn processors(self, processor: u32) -> GroupAffinity {
         match self {
-            Self::None => CpuSet32::EMPTY,
-            Self::DefaultCpu => CpuSet32::of(processor),
-            Self::Cpus(processors) => processors,
+            Self::None => GroupAffinity { group: 0, mask: 0 },
+            Self::DefaultCpu => processor_in_group(processor),
+            // The map is of group 0 (IS-5).
+            Self::Cpus(processors) => GroupAffinity { group: 0, mask: u64::from(processors.0) },
         }
     }
 }
 
-/// The thread of one message: serves its vector until the source is stopped or lost.
-pub(super) fn serve(objects: &Arc<Objects>, message: MessageId, source: &dyn InterruptSource) {
+/// The thread of one vector: serves it until the source is stopped or lost.
+pub(super) fn serve(objects: &Arc<Objects>, vector: u32) {
     let interrupt = objects.owner();
-    let counts = &interrupt.messages[message.get() as usize];
     loop {
-        match source.wait(message.get(), &*interrupt.engine.pause) {
-            Ok(Fired::Times(times)) => {
-                counts.interrupts.fetch_add(times, Ordering::Relaxed);
-                interrupt_once(objects, message);
-            }
+        match interrupt.source.wait(vector, &*interrupt.engine.pause) {
+            Ok(Fired::Times(times)) => fired(objects, vector, times),
             Ok(Fired::Stopped) => return,
             Err(error) => {
-                // Of a device that is gone its users hear by typed errors, and there is one of these lines per message.
+                // Of a device that is gone its users hear by typed errors, and there is one of these lines per vector.
                 let gone = matches!(error, HwError::Gone(_));
                 let level = if gone { log::Level::Warn } else { log::Level::Error };
-                log::log!(level, "message {} is served no longer: {error}", message.get());
+                log::log!(level, "vector {vector} is served no longer: {error}");
                 return;
             }
         }
     }
 }
 
+/// Delivers what masked entries of the MSI-X table held back, once they are unmasked. The threads of their vectors
+/// cannot: they wait for what comes next, and what comes while an entry is masked must not be counted twice.
+pub(super) fn redeliver(objects: &Arc<Objects>) {
+    let interrupt = objects.owner();
+    let (table, pause) = (&interrupt.msix, &interrupt.engine.pause);
+    loop {
+        // Before looking, so that no ring is missed.
+        let seen = table.unmasked().seen();
+        if table.is_stopped() {
+            return;
+        }
+        match table.take_due() {
+            Some(message) => {
+                interrupt_once(objects, message);
+            }
+            None => {
+                pause.wait(table.unmasked(), seen, None);
+            }
+        }
+    }
+}
+
+fn fired(objects: &Arc<Objects>, vector: u32, times: u64) {
+    let interrupt = objects.owner();
+    let (message, now) = match interrupt.interrupt_type {
+        InterruptType::LineBased => {
+            interrupt.line.fired();
+            (MessageId::LINE, true)
+        }
+        InterruptType::MessageBased => interrupt.msix.arrive(vector),
+    };
+    interrupt.messages[message.get() as usize].interrupts.fetch_add(times, Ordering::Relaxed);
+    if !now {
+        return;
+    }
+    let result = interrupt_once(objects, message);
+    if interrupt.interrupt_type == InterruptType::LineBased {
+        leave_line(interrupt, result);
+    }
+}
+
+/// The line's service routine has ended. Without a DPC that is about, the batch ends here.
+fn leave_line(interrupt: &Connected, result: IsrResult) {
+    if !result.claimed && result.dpc.processors(0).mask == 0 {
+        interrupt.line.unclaimed();
+        interrupt.unmask_line();
+    } else {
+        interrupt.batch_leaves(1);
+    }
+}
+
 /// One interrupt: the routine, then the DPCs that it asked for, whether it claimed the interrupt or not (IS-2).
-fn interrupt_once(objects: &Arc<Objects>, message: MessageId) {
+fn interrupt_once(objects: &Arc<Objects>, message: MessageId) -> IsrResult {
     let interrupt = objects.owner();
     let counts = &interrupt.messages[message.get() as usize];
     let sequence = counts.isr_runs.fetch_add(1, Ordering::Relaxed) + 1;
@@ -72,19 +123,19 @@ fn interrupt_once(objects: &Arc<Objects>, message: MessageId) {
             _ => characteristics.line.interrupt(level),
         }
     });
-    let IsrResult { claimed, dpc, address } = result;
     interrupt.engine.trace.event(Event {
         stage: Stage::Isr,
         channel: channel_of(message),
         generation: 0,
         sequence,
-        address,
+        address: result.address,
         len: u64::from(counts.processor),
-        mark: if claimed { Mark::Ok } else { Mark::Held },
+        mark: if result.claimed { Mark::Ok } else { Mark::Held },
     });
-    let targets = dpc.processors(CpuNumber(counts.processor));
-    if !targets.is_empty() {
+    let targets = result.dpc.processors(counts.processor);
+    if targets.mask != 0 {
         // Without context (DP-2). What is refused is already queued (QD-15).
-        let _ = queue_dpc(objects, message, targets, None);
+        queue_dpc(objects, message, targets, None);
     }
+    result
 }

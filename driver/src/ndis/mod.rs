@@ -17,11 +17,29 @@
 
 pub mod queue;
 
+pub mod raw;
+
+mod version;
+
 mod handlers;
+
+mod error;
+
+mod message_table;
+
+mod registration;
 
 mod interrupt;
 
+mod service;
+
+mod line;
+
+mod msix_table;
+
 mod isr;
+
+mod handle;
 
 mod dpc;
 
@@ -29,15 +47,21 @@ mod processor;
 
 mod synchronize;
 
+mod diagnose;
+
 pub(crate) mod lock;
 
+pub use diagnose::DiagnoseError;
+pub use error::{InterruptError, NoSuchMessage, WrongInterruptType};
+pub use handle::InterruptHandle;
 pub use handlers::{
     DpcCall, DpcContext, DpcRequest, InterruptCharacteristics, InterruptType, IsrResult, LineHandlers,
     MessageHandlers, MessageId, Queued, QueuedEx, ReceiveThrottleParameters,
 };
-pub use interrupt::{
-    Interrupt, InterruptError, InterruptHandle, InterruptMode, MessageCounts, MessageInfo, MessageInfoTable,
-    NoSuchMessage, ndis_m_register_interrupt_ex,
-};
+pub use interrupt::{Interrupt, MessageCounts};
+pub use message_table::{InterruptMode, InterruptPolarity, MessageInfo, MessageInfoTable};
+pub use msix_table::{MsixConfig, MsixConfigError, ndis_m_config_msix_table_entry};
 pub use processor::{ProcessorCounts, Processors, ProcessorsError};
-pub use synchronize::Deregistered;
+pub use registration::ndis_m_register_interrupt_ex;
+pub use synchronize::SynchronizeError;
+pub use version::{NdisVersion, NotInVersion};

@@ -8,8 +8,8 @@ use netdma::contract::CpuSet32;
 use netdma::hw::Routed;
 use netdma::irql::Irql;
 use netdma::ndis::{
-    Deregistered, DpcContext, DpcRequest, InterruptError, InterruptHandle, InterruptMode, InterruptType,
-    ndis_m_register_interrupt_ex,
+    DpcContext, DpcRequest, InterruptError, InterruptHandle, InterruptMode, InterruptType, NdisVersion,
+    SynchronizeError, ndis_m_register_interrupt_ex,
 };
 
 use crate::rig::{Dpc, Held, LIMIT, Plan, QUIET, Rig, Script, asks, cpu, passive, processors};
@@ -64,8 +64,8 @@ fn ir_03_a_source_with_vectors_grants_messages_and_their_table() {
     assert_eq!(rig.interrupt.interrupt_type(), InterruptType::MessageBased);
     let table = rig.interrupt.message_info().unwrap();
     assert_eq!(table.unified_irql, Irql::Device);
-    let targets: Vec<_> = table.messages.iter().map(|info| info.target_processor_set).collect();
-    assert_eq!(targets, [cpu(2), cpu(1), cpu(2)]);
+    let targets: Vec<_> = table.messages.iter().map(|info| info.target_processor_set.mask).collect();
+    assert_eq!(targets, [0b100, 0b10, 0b100]);
     for (index, info) in table.messages.iter().enumerate() {
         assert_eq!(info.message.get() as usize, index);
         assert_eq!((info.mode, &info.routed), (InterruptMode::Latched, &Routed::NotApplicable));
@@ -90,6 +90,7 @@ fn an_affinity_to_a_processor_that_is_not_there_is_an_error() {
     let build = |_| {
         let plan = Rig::new(&processors, Plan::default());
         netdma::ndis::InterruptCharacteristics {
+            version: NdisVersion::V6_20,
             line: plan.miniport.clone(),
             message: Some(plan.miniport.clone()),
             msi_sync_with_all_messages: false,
@@ -128,7 +129,7 @@ fn ir_05_deregister_waits_for_the_running_dpc_and_nothing_runs_after_it() {
         interrupt.deregister(&passive());
         at_end.send(through.load(Ordering::SeqCst)).unwrap();
     });
-    while handle.synchronize(message, &passive(), |_| true) != Err(Deregistered) {
+    while handle.synchronize(message, &passive(), |_| true) != Err(SynchronizeError::NotRegistered) {
         std::thread::sleep(std::time::Duration::from_millis(1));
     }
     assert_eq!(handle.queue_dpc(message, CpuSet32(0b11), None).scheduled, CpuSet32::EMPTY);

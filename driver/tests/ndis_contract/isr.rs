@@ -2,20 +2,11 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use netdma::contract::{CpuNumber, CpuSet32};
+use netdma::contract::CpuSet32;
 use netdma::irql::{self, Irql};
 use netdma::ndis::{DpcRequest, IsrResult};
 
 use crate::rig::{Plan, Rig, asks, processors};
-
-#[test]
-fn is_03_the_decision_table() {
-    let decide = |default, map| DpcRequest::from_parameters(default, map).processors(CpuNumber(2));
-    assert_eq!(decide(true, 0), CpuSet32(0b100));
-    assert_eq!(decide(true, 0b11), CpuSet32(0b100), "the map is ignored");
-    assert_eq!(decide(false, 0), CpuSet32::EMPTY);
-    assert_eq!(decide(false, 0b101), CpuSet32(0b101));
-}
 
 #[test]
 fn is_03_the_map_of_the_isr_queues_one_dpc_on_each_of_its_processors() {

@@ -185,7 +185,7 @@ fn group(group: u16, mask: u64) -> GroupAffinity {
 }
 
 fn queue_ex(rig: &Rig, targets: GroupAffinity) -> QueuedEx {
-    rig.handle.queue_dpc_ex(rig.message(0), targets, None)
+    rig.handle.queue_dpc_ex(rig.message(0), targets, None).unwrap()
 }
 
 #[test]

@@ -11,7 +11,7 @@ use netdma::hw::{Fired, HwError, InterruptSource, Routed};
 use netdma::irql::{self, AtDirql, AtDispatch, AtPassive, Irql};
 use netdma::ndis::{
     DpcCall, DpcContext, DpcRequest, Interrupt, InterruptCharacteristics, InterruptHandle, IsrResult,
-    LineHandlers, MessageHandlers, MessageId, Processors, ndis_m_register_interrupt_ex,
+    LineHandlers, MessageHandlers, MessageId, NdisVersion, Processors, ndis_m_register_interrupt_ex,
 };
 
 /// How long the test waits for what must come. Only a broken engine comes near it.
@@ -88,6 +88,14 @@ impl InterruptSource for Script {
     fn stop(&self) {
         self.stopped.store(true, Ordering::SeqCst);
         self.pause.ring(&self.bell);
+    }
+
+    fn has_line(&self) -> bool {
+        true
+    }
+
+    fn enable_line(&self) -> Result<(), HwError> {
+        Ok(())
     }
 
     fn route(&self, vector: u32, _: u32) -> Routed {
@@ -231,6 +239,7 @@ impl Rig {
             let miniport = Arc::new(Miniport { isr: plan.isr, dpc, ran: Mutex::new(sender) });
             made = Some(miniport.clone());
             InterruptCharacteristics {
+                version: NdisVersion::V6_20,
                 line: miniport.clone(),
                 message: plan.messages.then_some(miniport as Arc<dyn MessageHandlers>),
                 msi_sync_with_all_messages: plan.one_lock,

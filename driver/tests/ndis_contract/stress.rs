@@ -11,7 +11,7 @@ use netdma::contract::{
 use netdma::irql::AtDispatch;
 use netdma::ndis::{DpcCall, DpcRequest, MessageId};
 
-use crate::netdma::{TestProvider, attributes, chain, characteristics, descriptor, memory};
+use crate::netdma::{TestProvider, attributes, chain, characteristics, descriptor, link, memory};
 use crate::rig::{Dpc, Held, LIMIT, Plan, Rig, asks, passive, pause, processors};
 
 const CHANNELS: usize = 4;
@@ -39,13 +39,22 @@ fn c_mt_02_no_completion_is_lost_to_refused_requests() {
     let registered = interface.register_provider(provider.clone(), characteristics(), &passive()).unwrap();
     let started = registered.start(attributes(), &passive()).unwrap();
     let memory = memory();
+    for first in (0..CHANNELS as u64).map(|channel| channel * 8) {
+        link(&memory, first + 7, first);
+    }
     let counts: Vec<_> = (0..CHANNELS).map(|_| Arc::new(Count::default())).collect();
     let channels: Vec<NetDmaChannel> = (0..CHANNELS)
         .map(|index| {
             let completion = CompletionLocation::new(memory.clone(), 8 * index).unwrap();
             completion.store(CompletionValue(4));
-            let request =
-                ChannelRequest { completion, processors: CpuSet32(0b1111), priority: 0, max_outstanding: 8 };
+            let request = ChannelRequest {
+                completion,
+                processors: CpuSet32(0b1111),
+                group: None,
+                priority: 0,
+                max_outstanding: 8,
+                anchor: None,
+            };
             interface.allocate_channel(started.id(), request, counts[index].clone(), &passive()).unwrap()
         })
         .collect();

@@ -110,7 +110,7 @@ fn report(config: &Selftest, driver: &Driver, opened: &Opened, steps: Vec<Step>)
     let table = driver.message_info().map(|table| table.messages).unwrap_or_default();
     let vectors = table.into_iter().zip(driver.messages()).map(|(message, counts)| Vector {
         vector: message.message.get(),
-        processor: message.target_processor_set.iter().next().map(|cpu| cpu.0),
+        processor: Some(message.processor()),
         interrupts: counts.interrupts,
         routed: routing(&message.routed),
     });

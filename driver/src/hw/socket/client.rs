@@ -7,8 +7,8 @@ use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
 use super::connection::{Connection, Request};
 use super::failure::Failed;
 use super::wire::{
-    Command, DMA_READ_WRITE, DeviceInfo, DmaMap, DmaUnmap, IRQS_EVENTFD, IRQS_OFF, IrqInfo, RegionAccess,
-    RegionInfo, SetIrqs, Version,
+    Command, DMA_READ_WRITE, DeviceInfo, DmaMap, DmaUnmap, IRQS_EVENTFD, IRQS_OFF, IRQS_UNMASK, IrqInfo,
+    RegionAccess, RegionInfo, SetIrqs, Version,
 };
 
 /// Proposed in VERSION. The server may answer with less.
@@ -89,6 +89,11 @@ impl Client {
 
     pub(super) fn irqs_off(&self, index: u32) -> Result<(), Failed> {
         self.set_irqs(IRQS_OFF, index, 0, 0, &[])
+    }
+
+    /// Lets the first interrupt of `index` fire again.
+    pub(super) fn irq_unmask(&self, index: u32) -> Result<(), Failed> {
+        self.set_irqs(IRQS_UNMASK, index, 0, 1, &[])
     }
 
     fn set_irqs(&self, flags: u32, index: u32, start: u32, count: u32, fds: &[RawFd]) -> Result<(), Failed> {

@@ -4,12 +4,13 @@ use std::io;
 use std::os::fd::AsRawFd;
 
 use ioat_stage::Pause;
+use ioat_stage::sync::Mutex;
 use vm_memory::MmapRegion;
 
 use super::Options;
 use super::client::{ACCESS, Client};
 use super::failure::Failed;
-use super::wire::{DEVICE_IS_PCI, IRQ_MSIX, REGION_BAR0, REGION_CONFIG};
+use super::wire::{DEVICE_IS_PCI, IRQ_INTX, IRQ_MSIX, REGION_BAR0, REGION_CONFIG};
 use crate::hw::memory::Mapper;
 use crate::hw::pci;
 use crate::hw::vectors::{Ended, Vectors, raw};
@@ -24,6 +25,8 @@ pub(super) struct SocketDevice {
     bar0_size: u64,
     config_size: u64,
     vectors: Vectors,
+    /// The line is on. Held while it is changed or unmasked.
+    line: Mutex<bool>,
     posted_writes: bool,
 }
 
@@ -42,9 +45,11 @@ impl SocketDevice {
         let bar0_size = client.region_info(REGION_BAR0).map_err(text)?.size.get();
         let config_size = client.region_info(REGION_CONFIG).map_err(text)?.size.get();
         let offered = client.irq_info(IRQ_MSIX).map_err(text)?.count.get();
-        let vectors = Vectors::new(offered).map_err(|error| format!("cannot make eventfds: {error}"))?;
+        let line = client.irq_info(IRQ_INTX).map_err(text)?.count.get() > 0;
+        let vectors =
+            Vectors::new(offered, line).map_err(|error| format!("cannot make eventfds: {error}"))?;
         let posted_writes = options.posted_writes;
-        let device = Self { client, bar0_size, config_size, vectors, posted_writes };
+        let device = Self { client, bar0_size, config_size, vectors, line: Mutex::new(false), posted_writes };
         if !options.any_function {
             pci::identify(&device)?;
         }
@@ -126,7 +131,16 @@ impl InterruptSource for SocketDevice {
 
     fn disable(&self) -> Result<(), HwError> {
         let failed = |source| HwError::Interrupt { vector: 0, what: "disabling", source };
-        self.client.irqs_off(IRQ_MSIX).map_err(|error| split(error, failed))
+        let mut line = self.line.lock();
+        if *line {
+            self.client.irqs_off(IRQ_INTX).map_err(|error| split(error, failed))?;
+            *line = false;
+        }
+        // A device without messages has nothing to disable there, and may say so.
+        if self.vectors.len() > 0 {
+            self.client.irqs_off(IRQ_MSIX).map_err(|error| split(error, failed))?;
+        }
+        Ok(())
     }
 
     fn wait(&self, vector: u32, pause: &dyn Pause) -> Result<Fired, HwError> {
@@ -142,6 +156,29 @@ impl InterruptSource for SocketDevice {
 
     fn route(&self, _: u32, _: u32) -> Routed {
         Routed::NotApplicable
+    }
+
+    fn has_line(&self) -> bool {
+        self.vectors.has_line()
+    }
+
+    fn enable_line(&self) -> Result<(), HwError> {
+        self.disable()?;
+        let event = self.vectors.fresh_line()?;
+        let failed = |source| HwError::Interrupt { vector: 0, what: "enabling the line", source };
+        let mut line = self.line.lock();
+        self.client.irqs_on(IRQ_INTX, &raw(&[event])).map_err(|error| split(error, failed))?;
+        *line = true;
+        Ok(())
+    }
+
+    fn unmask_line(&self) -> Result<(), HwError> {
+        let failed = |source| HwError::Interrupt { vector: 0, what: "unmasking the line", source };
+        let line = self.line.lock();
+        if !*line {
+            return Ok(());
+        }
+        self.client.irq_unmask(IRQ_INTX).map_err(|error| split(error, failed))
     }
 }
 

@@ -162,6 +162,9 @@ pub(super) const IRQS_OFF: u32 = 0x21;
 /// DATA_EVENTFD | ACTION_TRIGGER: signal these eventfds.
 pub(super) const IRQS_EVENTFD: u32 = 0x24;
 
+/// DATA_NONE | ACTION_UNMASK: let a masked interrupt fire again.
+pub(super) const IRQS_UNMASK: u32 = 0x11;
+
 /// REGION_READ and REGION_WRITE; the reply repeats it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
@@ -175,6 +178,8 @@ pub(super) struct RegionAccess {
 pub(super) const REGION_BAR0: u32 = 0;
 /// The configuration space's region index.
 pub(super) const REGION_CONFIG: u32 = 7;
+/// The line's interrupt index (INTx).
+pub(super) const IRQ_INTX: u32 = 0;
 /// MSI-X's interrupt index.
 pub(super) const IRQ_MSIX: u32 = 2;
 

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use ioat_stage::Pause;
 use ioat_stage::sync::Mutex;
 use vfio_bindings::bindings::vfio::{
-    VFIO_PCI_BAR0_REGION_INDEX, VFIO_PCI_CONFIG_REGION_INDEX, VFIO_PCI_MSIX_IRQ_INDEX, VFIO_PCI_REQ_IRQ_INDEX,
+    VFIO_PCI_BAR0_REGION_INDEX, VFIO_PCI_CONFIG_REGION_INDEX, VFIO_PCI_INTX_IRQ_INDEX,
+    VFIO_PCI_MSIX_IRQ_INDEX, VFIO_PCI_REQ_IRQ_INDEX,
 };
 use vfio_ioctls::{VfioContainer, VfioDevice};
 use vm_memory::MmapRegion;
@@ -37,7 +38,8 @@ pub(super) struct VfioFunction {
     bar0: Region,
     config: Region,
     vectors: Vectors,
-    enabled: Mutex<bool>,
+    /// The kernel's index of what is enabled. Held while that is changed, or the line unmasked.
+    enabled: Mutex<Option<u32>>,
     /// Signalled when the kernel wants the function back.
     release: Option<EventFd>,
     host: Host,
@@ -57,15 +59,17 @@ impl VfioFunction {
         let file = kernel::file(&device).map_err(text)?;
         let bar0 = kernel::region(&file, VFIO_PCI_BAR0_REGION_INDEX).map_err(text)?;
         let config = kernel::region(&file, VFIO_PCI_CONFIG_REGION_INDEX).map_err(text)?;
-        let offered = device.get_irq_info(VFIO_PCI_MSIX_IRQ_INDEX).map_or(0, |irq| irq.count);
-        let vectors = Vectors::new(offered).map_err(|error| format!("cannot make eventfds: {error}"))?;
+        let count = |index| device.get_irq_info(index).map_or(0, |irq| irq.count);
+        let line = count(VFIO_PCI_INTX_IRQ_INDEX) > 0;
+        let vectors = Vectors::new(count(VFIO_PCI_MSIX_IRQ_INDEX), line)
+            .map_err(|error| format!("cannot make eventfds: {error}"))?;
         let mapped = if options.map_bar && bar0.mappable {
             Some(Bar::map(&file, bar0).map_err(|error| format!("cannot map BAR 0: {error}"))?)
         } else {
             None
         };
         let release = release(&device);
-        let (device, enabled, host) = (Some(device), Mutex::new(false), host.clone());
+        let (device, enabled, host) = (Some(device), Mutex::new(None), host.clone());
         let function =
             Self { mapped, file, device, container, bar0, config, vectors, enabled, release, host, address };
         pci::set_bus_master(&function, true).map_err(|error| error.to_string())?;
@@ -151,17 +155,16 @@ impl InterruptSource for VfioFunction {
         let mut enabled = self.enabled.lock();
         let result = self.device()?.enable_irq(VFIO_PCI_MSIX_IRQ_INDEX, events);
         result.map_err(|_| irq_error("enabling"))?;
-        *enabled = true;
+        *enabled = Some(VFIO_PCI_MSIX_IRQ_INDEX);
         Ok(())
     }
 
     fn disable(&self) -> Result<(), HwError> {
         let mut enabled = self.enabled.lock();
         // The kernel refuses to disable what is not enabled.
-        if *enabled {
-            let result = self.device()?.disable_irq(VFIO_PCI_MSIX_IRQ_INDEX);
-            result.map_err(|_| irq_error("disabling"))?;
-            *enabled = false;
+        if let Some(index) = *enabled {
+            self.device()?.disable_irq(index).map_err(|_| irq_error("disabling"))?;
+            *enabled = None;
         }
         Ok(())
     }
@@ -178,7 +181,37 @@ impl InterruptSource for VfioFunction {
     }
 
     fn route(&self, vector: u32, processor: u32) -> Routed {
+        if *self.enabled.lock() == Some(VFIO_PCI_INTX_IRQ_INDEX) {
+            // The kernel's affinity of a line is for all devices on it.
+            return Routed::NotPermitted("the line may be shared with other devices".into());
+        }
         route::route(&self.host, self.address, vector, processor)
+    }
+
+    fn has_line(&self) -> bool {
+        self.vectors.has_line()
+    }
+
+    fn enable_line(&self) -> Result<(), HwError> {
+        // The kernel has one kind of interrupt on at a time.
+        self.disable()?;
+        let event = self.vectors.fresh_line()?;
+        let mut enabled = self.enabled.lock();
+        let result = self.device()?.enable_irq(VFIO_PCI_INTX_IRQ_INDEX, vec![event]);
+        result.map_err(|_| irq_error("enabling the line"))?;
+        *enabled = Some(VFIO_PCI_INTX_IRQ_INDEX);
+        Ok(())
+    }
+
+    /// The kernel masks the line each time that it fires (it is "automasked"). Unmasked, a line that the function still
+    /// asserts fires at once.
+    fn unmask_line(&self) -> Result<(), HwError> {
+        let enabled = self.enabled.lock();
+        if *enabled != Some(VFIO_PCI_INTX_IRQ_INDEX) {
+            return Ok(());
+        }
+        let unmasked = self.device()?.unmask_irq(VFIO_PCI_INTX_IRQ_INDEX);
+        unmasked.map_err(|_| irq_error("unmasking the line"))
     }
 }
 
