@@ -355,9 +355,9 @@ impl Channel {
 
     /// Stops the engine and forgets the chain. Gives the DCA target that the reset took away.
     fn discard(&self, after: Phase) -> Result<Option<DcaCtrl>, CommandError> {
-        match self.phase() {
-            phase @ (Phase::Free | Phase::PoweredDown) => return Err(CommandError::Phase(phase)),
-            _ => {}
+        let phase = self.phase();
+        if matches!(phase, Phase::Free | Phase::PoweredDown) {
+            return Err(CommandError::Phase(phase));
         }
         // Before the engine is halted: a late DPC that reads CHANSTS (f) must not take the halt for an error.
         let _quiet = self.quiet();
