@@ -25,6 +25,8 @@ mod channel;
 
 mod transfer;
 
+mod composition;
+
 mod choices_channel;
 
 pub use bench::{Bench, NotPassed, Place, Unavailable, Verdict, Wanted};
@@ -115,7 +117,14 @@ use {ensure, ensure_eq, statement};
 
 /// Every statement, in the contract's order, then the choices.
 pub fn statements() -> impl Iterator<Item = &'static Statement> {
-    [completion::STATEMENTS, channel::STATEMENTS, transfer::STATEMENTS, choices_channel::STATEMENTS]
-        .into_iter()
-        .flatten()
+    [
+        completion::STATEMENTS,
+        channel::STATEMENTS,
+        transfer::STATEMENTS,
+        composition::STATEMENTS,
+        choices_channel::STATEMENTS,
+        composition::CHOICES,
+    ]
+    .into_iter()
+    .flatten()
 }

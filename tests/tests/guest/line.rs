@@ -1,7 +1,7 @@
 //! Devices with fewer vectors than channels: none, so that only the line (INTx) is left, and one for four channels. Our
 //! driver over kernel VFIO, then the kernel's own on the same functions.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use libtest_mimic::Trial;
 use netdma_lab::guests::{Guest, NETDMA};
 use netdma_lab::stock;
@@ -122,8 +122,7 @@ fn hand_back(guest: &mut Guest) -> Result<()> {
 fn line_interrupts(guest: &mut Guest, handler: &str) -> Result<u64> {
     let text = guest.shell(&format!("grep {handler} /proc/interrupts"))?;
     ensure!(text.lines().all(|line| line.contains("IO-APIC") || line.contains("IR-IO-APIC")), "no line: {text}");
-    let counted = counts(&text);
-    Ok(counted).context("no count")
+    Ok(counts(&text))
 }
 
 /// The sum of all counts in lines of `/proc/interrupts`.
