@@ -8,8 +8,8 @@ use ioat_spec::register::channel_base;
 use ioat_spec::{ChannelRegister, DcaCtrl, Descriptor};
 use ioat_stage::{NoTrace, Pause, ThreadPause};
 use netdma::contract::{
-    Chain, ChannelError, ChannelRequest, Completed, CompletionLocation, CpuSet32, DescriptorAddr, DmaLocation,
-    NetDmaChannel, NetDmaClient, NetDmaInterface, NetDmaVersion, ProviderHandle, Started,
+    Chain, ChannelError, ChannelRequest, Completed, CompletionLocation, CpuSet32, DescriptorAddr,
+    DmaLocation, NetDmaChannel, NetDmaClient, NetDmaInterface, NetDmaVersion, ProviderHandle, Started,
 };
 use netdma::hw::sim::{Sim, SimOptions};
 use netdma::hw::{Device, DmaBuffer, Space};

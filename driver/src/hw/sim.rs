@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use ioat_spec::pci::{BAR0_SIZE, CONFIG_SIZE};
 use ioat_stage::{FaultBook, Faults, NoFaults, NoTrace, Pause, Rule, Trace};
+use vfio_user_ioat::Profile;
 use vfio_user_ioat::engine::{Engine, Parts};
 use vfio_user_ioat::memory::{Access, DmaTable};
-use vfio_user_ioat::Profile;
 use vm_memory::MmapRegion;
 
 use super::iova::IovaSpace;

@@ -70,12 +70,8 @@ struct Side {
     next_field: usize,
 }
 
-const SOURCE: Side = Side {
-    name: "a source page break",
-    next_name: "NextSourceAddress",
-    field: 0x08,
-    next_field: 0x20,
-};
+const SOURCE: Side =
+    Side { name: "a source page break", next_name: "NextSourceAddress", field: 0x08, next_field: 0x20 };
 
 const DESTINATION: Side = Side {
     name: "a destination page break",

@@ -82,7 +82,8 @@ mod tests {
 
     #[test]
     fn channels_share_the_messages_that_there_are_and_a_line_serves_all() {
-        let of = |messages, message| Delivery::new(4, messages, None).channels_of(message).collect::<Vec<_>>();
+        let of =
+            |messages, message| Delivery::new(4, messages, None).channels_of(message).collect::<Vec<_>>();
         assert_eq!(of(4, 2), [2]);
         assert_eq!(of(2, 1), [1, 3]);
         assert_eq!(of(3, 0), [0, 3]);
@@ -90,7 +91,10 @@ mod tests {
         let many = Delivery::new(2, 64, None);
         assert!(many.batch(1).is_some() && many.batch(2).is_none());
         assert_eq!((many.message_of(1), many.is_sole(1)), (1, true));
-        assert_eq!((Delivery::new(4, 3, None).message_of(3), Delivery::new(4, 3, None).is_sole(0)), (0, false));
+        assert_eq!(
+            (Delivery::new(4, 3, None).message_of(3), Delivery::new(4, 3, None).is_sole(0)),
+            (0, false)
+        );
     }
 
     #[test]

@@ -369,7 +369,11 @@ impl NetDmaProvider for IoatProvider {
     fn free_dma_channel(&self, channel: ProviderChannelContext, _: &dyn AtMostDispatch) {
         let Some(channel) = self.channel(channel) else { return };
         if let Err(error) = channel.release() {
-            log::warn!("{} channel {}: it was freed but not halted: {error}", self.device.name, channel.index);
+            log::warn!(
+                "{} channel {}: it was freed but not halted: {error}",
+                self.device.name,
+                channel.index
+            );
         }
     }
 

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use ioat_spec::register::channel_base;
 use ioat_spec::{
-    ChanCmd, ChanCtrl, ChanErr, ChanSts, ChannelRegister, ChannelState, DcaCtrl, GeneralRegister, IntrCtrl, pci,
+    ChanCmd, ChanCtrl, ChanErr, ChanSts, ChannelRegister, ChannelState, DcaCtrl, GeneralRegister, IntrCtrl,
+    pci,
 };
 use ioat_stage::pause::deadline;
 

@@ -7,8 +7,8 @@ use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
 use super::connection::{Connection, Request};
 use super::failure::Failed;
 use super::wire::{
-    Command, DMA_READ_WRITE, DeviceInfo, DmaMap, DmaUnmap, IRQS_EVENTFD, IRQS_OFF, IRQS_UNMASK, IrqInfo, RegionAccess,
-    RegionInfo, SetIrqs, Version,
+    Command, DMA_READ_WRITE, DeviceInfo, DmaMap, DmaUnmap, IRQS_EVENTFD, IRQS_OFF, IRQS_UNMASK, IrqInfo,
+    RegionAccess, RegionInfo, SetIrqs, Version,
 };
 
 /// Proposed in VERSION. The server may answer with less.

@@ -46,7 +46,8 @@ impl SocketDevice {
         let config_size = client.region_info(REGION_CONFIG).map_err(text)?.size.get();
         let offered = client.irq_info(IRQ_MSIX).map_err(text)?.count.get();
         let line = client.irq_info(IRQ_INTX).map_err(text)?.count.get() > 0;
-        let vectors = Vectors::new(offered, line).map_err(|error| format!("cannot make eventfds: {error}"))?;
+        let vectors =
+            Vectors::new(offered, line).map_err(|error| format!("cannot make eventfds: {error}"))?;
         let posted_writes = options.posted_writes;
         let device = Self { client, bar0_size, config_size, vectors, line: Mutex::new(false), posted_writes };
         if !options.any_function {

@@ -61,7 +61,8 @@ impl VfioFunction {
         let config = kernel::region(&file, VFIO_PCI_CONFIG_REGION_INDEX).map_err(text)?;
         let count = |index| device.get_irq_info(index).map_or(0, |irq| irq.count);
         let line = count(VFIO_PCI_INTX_IRQ_INDEX) > 0;
-        let vectors = Vectors::new(count(VFIO_PCI_MSIX_IRQ_INDEX), line).map_err(|error| format!("cannot make eventfds: {error}"))?;
+        let vectors = Vectors::new(count(VFIO_PCI_MSIX_IRQ_INDEX), line)
+            .map_err(|error| format!("cannot make eventfds: {error}"))?;
         let mapped = if options.map_bar && bar0.mappable {
             Some(Bar::map(&file, bar0).map_err(|error| format!("cannot map BAR 0: {error}"))?)
         } else {
