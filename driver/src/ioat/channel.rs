@@ -251,9 +251,8 @@ impl Channel {
 
     /// The function is about to lose its state (ND-W1). What the clients left under way ends here.
     pub(super) fn power_down(&self) -> Result<(), CommandError> {
-        match self.phase() {
-            Phase::Free | Phase::PoweredDown => return Ok(()),
-            _ => {}
+        if matches!(self.phase(), Phase::Free | Phase::PoweredDown) {
+            return Ok(());
         }
         let _quiet = self.quiet();
         let halted = self.halt().map(drop);
@@ -355,9 +354,9 @@ impl Channel {
 
     /// Stops the engine and forgets the chain. Gives the DCA target that the reset took away.
     fn discard(&self, after: Phase) -> Result<Option<DcaCtrl>, CommandError> {
-        match self.phase() {
-            phase @ (Phase::Free | Phase::PoweredDown) => return Err(CommandError::Phase(phase)),
-            _ => {}
+        let phase = self.phase();
+        if matches!(phase, Phase::Free | Phase::PoweredDown) {
+            return Err(CommandError::Phase(phase));
         }
         // Before the engine is halted: a late DPC that reads CHANSTS (f) must not take the halt for an error.
         let _quiet = self.quiet();
