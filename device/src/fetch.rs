@@ -74,6 +74,14 @@ pub(crate) fn next<M: GuestMemory, F: Faults, T: Trace>(
     loaded.map(|descriptor| Fetched { descriptor, address, sequence })
 }
 
+/// Loads it once more, for a rare way. The loop must not keep a descriptor for those: it would be in memory for all. What
+/// this load says is what counts, so whoever goes on with it checks all of it.
+#[inline(never)]
+pub(crate) fn again<M: GuestMemory>(position: Position, memory: &M) -> Result<Fetched, ChanErr> {
+    let Position { address, sequence, .. } = position;
+    load(position, memory).map(|descriptor| Fetched { descriptor, address, sequence })
+}
+
 #[inline(always)]
 fn load<M: GuestMemory>(position: Position, memory: &M) -> Result<Descriptor, ChanErr> {
     let Position { address, first, .. } = position;

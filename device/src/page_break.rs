@@ -4,6 +4,8 @@
 //! A break names one more page. So what lies behind it is 4096 bytes at most, and starts page-aligned; a longer rest has
 //! no address (ND-D3: "the rest" comes from the second page), and is a length error rather than a guess.
 
+use std::num::NonZeroU16;
+
 use ioat_spec::{ChanErr, Descriptor};
 
 /// Bytes of a page.
@@ -12,8 +14,8 @@ const PAGE_BYTES: u64 = 4096;
 /// Where one side of a transfer goes on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Break {
-    /// Bytes before it.
-    first: u64,
+    /// Bytes before it: 1 to 4096. Small, because every operation has room for two of these.
+    first: NonZeroU16,
     /// Address of the byte behind it.
     next: u64,
 }
@@ -56,11 +58,12 @@ impl Breaks {
 impl Break {
     fn of(address: u64, next: u64, len: u64) -> Option<Self> {
         let first = PAGE_BYTES - address % PAGE_BYTES;
-        (len > first).then_some(Self { first, next })
+        let first = NonZeroU16::new(u16::try_from(first).ok()?)?;
+        (len > first.get().into()).then_some(Self { first, next })
     }
 
     fn check(self, len: u64, chanerr: ChanErr) -> Result<(), ChanErr> {
-        let rest = len - self.first;
+        let rest = len - self.first();
         if rest > PAGE_BYTES {
             Err(ChanErr::LENGTH)
         } else if self.next % PAGE_BYTES != 0 || self.next.checked_add(rest).is_none() {
@@ -72,15 +75,19 @@ impl Break {
 
     /// How many bytes of a transfer of `len` lie before the break.
     pub(crate) fn before(side: Option<Self>, len: u64) -> u64 {
-        side.map_or(len, |side| side.first.min(len))
+        side.map_or(len, |side| side.first().min(len))
     }
 
     /// Where byte `at` of a side that starts at `start` is, and how many of `left` bytes follow it without a break.
     pub(crate) fn place(side: Option<Self>, start: u64, at: u64, left: u64) -> (u64, u64) {
         match side {
-            Some(Self { first, next }) if at >= first => (next + (at - first), left),
-            Some(Self { first, .. }) => (start + at, left.min(first - at)),
+            Some(side) if at >= side.first() => (side.next + (at - side.first()), left),
+            Some(side) => (start + at, left.min(side.first() - at)),
             None => (start + at, left),
         }
+    }
+
+    fn first(self) -> u64 {
+        self.first.get().into()
     }
 }

@@ -255,8 +255,8 @@ fn execute<M: GuestMemory, F: Faults, T: Trace>(
         Err(Unplanned::Refused(refused)) => {
             return progress.aside(path, |progress, path| progress.refused(refused, None, path));
         }
-        Err(Unplanned::Rare(fetched)) => {
-            return progress.aside(path, |progress, path| aside::rare(fetched, progress, path));
+        Err(Unplanned::Rare) => {
+            return progress.aside(path, aside::rare);
         }
     };
     let permit = complete::reserve(&planned.operation.slot, path);

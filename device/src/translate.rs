@@ -6,7 +6,7 @@
 //! What few descriptors ask for, page breaks and context changes, leaves the loop here ([`Unplanned::Rare`]) and is
 //! planned by [`plan_rare`], so that a plain copy pays nothing for it.
 
-use ioat_spec::{ChanErr, Control, Opcode};
+use ioat_spec::{ChanErr, Control, Descriptor, Opcode};
 use ioat_stage::{Faults, Mark, Point, Stage, Trace, Verdict};
 
 use crate::fetch::{Fetched, Slot};
@@ -76,7 +76,7 @@ pub(crate) struct Refused {
 pub(crate) enum Unplanned {
     Refused(Refused),
     /// It was asked about, and [`plan_rare`] is to go on with it.
-    Rare(Fetched),
+    Rare,
 }
 
 /// Checks a descriptor, and finds the host memory of its first piece.
@@ -90,11 +90,9 @@ pub(crate) fn plan<'m, M: GuestMemory, F: Faults, T: Trace>(
     let planned = match verdict {
         Verdict::Halt { chanerr } => Err(ChanErr::from_bits(chanerr)),
         _ => match check(&fetched, path.terms) {
-            Ok(None) => return Err(Unplanned::Rare(fetched)),
+            Ok(None) => return Err(Unplanned::Rare),
             Ok(Some(kind)) => {
-                let (slot, source) = (fetched.slot(), fetched.descriptor.source);
-                let breaks = Breaks::NONE;
-                let operation = Operation { slot, kind, source, destination, breaks, at: 0, corrupt: None };
+                let operation = plain(&fetched, kind);
                 ranges(&operation, path.memory).map(|ranges| Planned { operation, ranges })
             }
             Err(chanerr) => Err(chanerr),
@@ -115,10 +113,14 @@ pub(crate) fn plan_rare<M: GuestMemory, F: Faults, T: Trace>(
     fetched: Fetched,
     path: &Path<'_, M, F, T>,
 ) -> Result<Operation, Refused> {
-    let operation = if fetched.descriptor.control().opcode() == Opcode::ContextChange as u8 {
-        context_change(&fetched)
-    } else {
-        broken(&fetched, path.terms)
+    let operation = match check(&fetched, path.terms) {
+        Ok(None) if fetched.descriptor.control().opcode() == Opcode::ContextChange as u8 => {
+            context_change(&fetched)
+        }
+        Ok(None) => broken(&fetched, path.terms),
+        // It was rewritten since it was found to be rare.
+        Ok(Some(kind)) => Ok(plain(&fetched, kind)),
+        Err(chanerr) => Err(chanerr),
     };
     let planned = operation.and_then(|operation| piece(&operation, path.memory).map(|_| operation));
     let (destination, len) = (fetched.descriptor.destination, fetched.descriptor.size);
@@ -229,6 +231,13 @@ fn kind(control: Control, terms: &Terms) -> Result<Option<Kind>, ChanErr> {
         Some(Opcode::ContextChange) if capability.dca() => Ok(None),
         _ => Err(ChanErr::CONTROL),
     }
+}
+
+#[inline(always)]
+fn plain(fetched: &Fetched, kind: Kind) -> Operation {
+    let Descriptor { source, destination, .. } = fetched.descriptor;
+    let (slot, breaks) = (fetched.slot(), Breaks::NONE);
+    Operation { slot, kind, source, destination, breaks, at: 0, corrupt: None }
 }
 
 /// A copy or a fill with page breaks. Nothing is moved unless all of it has an address.

@@ -10,8 +10,9 @@ use std::process::Command;
 use ioat_spec::descriptor::{Control, Descriptor};
 use tempfile::TempDir;
 use vfio_bindings::bindings::vfio::{
-    VFIO_IRQ_SET_ACTION_TRIGGER, VFIO_IRQ_SET_DATA_EVENTFD, VFIO_PCI_BAR0_REGION_INDEX,
-    VFIO_PCI_CONFIG_REGION_INDEX, VFIO_PCI_MSIX_IRQ_INDEX,
+    VFIO_IRQ_SET_ACTION_MASK, VFIO_IRQ_SET_ACTION_TRIGGER, VFIO_IRQ_SET_ACTION_UNMASK,
+    VFIO_IRQ_SET_DATA_EVENTFD, VFIO_IRQ_SET_DATA_NONE, VFIO_PCI_BAR0_REGION_INDEX,
+    VFIO_PCI_CONFIG_REGION_INDEX, VFIO_PCI_INTX_IRQ_INDEX, VFIO_PCI_MSIX_IRQ_INDEX,
 };
 use vfio_user::Client;
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
@@ -81,7 +82,7 @@ impl Device {
 }
 
 /// Where the client's memory is for the device.
-const MEMORY: u64 = 0x10_0000;
+pub const MEMORY: u64 = 0x10_0000;
 const MEMORY_BYTES: u64 = 4 << 20;
 /// Inside that memory: the descriptor, the completion word, source and destination.
 const DESCRIPTOR: u64 = 0;
@@ -112,10 +113,7 @@ impl Engine {
         memory.set_len(MEMORY_BYTES).expect("room");
         client.dma_map(0, MEMORY, MEMORY_BYTES, memory.as_raw_fd()).expect("DMA_MAP");
         let mut engine = Self { client, memory };
-        engine
-            .client
-            .region_write(VFIO_PCI_CONFIG_REGION_INDEX, COMMAND, &MEMORY_AND_MASTER.to_le_bytes())
-            .expect("the command register");
+        engine.enable();
         engine
     }
 
@@ -170,10 +168,118 @@ impl Engine {
     /// # Panics
     /// When the device refuses.
     pub fn interrupt(&mut self) -> EventFd {
+        self.eventfd(VFIO_PCI_MSIX_IRQ_INDEX, VFIO_IRQ_SET_ACTION_TRIGGER)
+    }
+
+    /// Has the line signal an eventfd, once until it is unmasked.
+    ///
+    /// # Panics
+    /// When the device refuses.
+    pub fn line(&mut self) -> EventFd {
+        self.eventfd(VFIO_PCI_INTX_IRQ_INDEX, VFIO_IRQ_SET_ACTION_TRIGGER)
+    }
+
+    /// Has an eventfd unmask the line, as KVM does.
+    ///
+    /// # Panics
+    /// When the device refuses.
+    pub fn resample(&mut self) -> EventFd {
+        self.eventfd(VFIO_PCI_INTX_IRQ_INDEX, VFIO_IRQ_SET_ACTION_UNMASK)
+    }
+
+    /// Masks the line.
+    ///
+    /// # Panics
+    /// When the device refuses.
+    pub fn mask(&mut self) {
+        self.set_line(VFIO_IRQ_SET_ACTION_MASK, 1);
+    }
+
+    /// Unmasks it.
+    ///
+    /// # Panics
+    /// When the device refuses.
+    pub fn unmask(&mut self) {
+        self.set_line(VFIO_IRQ_SET_ACTION_UNMASK, 1);
+    }
+
+    /// Takes the line's eventfd away.
+    ///
+    /// # Panics
+    /// When the device refuses.
+    pub fn disable_line(&mut self) {
+        self.set_line(VFIO_IRQ_SET_ACTION_TRIGGER, 0);
+    }
+
+    fn set_line(&mut self, action: u32, count: u32) {
+        let flags = VFIO_IRQ_SET_DATA_NONE | action;
+        self.client.set_irqs(VFIO_PCI_INTX_IRQ_INDEX, flags, 0, count, &[]).expect("SET_IRQS");
+    }
+
+    fn eventfd(&mut self, index: u32, action: u32) -> EventFd {
         let event = EventFd::new(EFD_NONBLOCK).expect("an eventfd");
-        let flags = VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER;
-        self.client.set_irqs(VFIO_PCI_MSIX_IRQ_INDEX, flags, 0, 1, &[event.as_raw_fd()]).expect("SET_IRQS");
+        let flags = VFIO_IRQ_SET_DATA_EVENTFD | action;
+        self.client.set_irqs(index, flags, 0, 1, &[event.as_raw_fd()]).expect("SET_IRQS");
         event
+    }
+
+    /// Reads configuration space.
+    ///
+    /// # Panics
+    /// When the device does not answer.
+    #[must_use]
+    pub fn config(&mut self, offset: u64, width: usize) -> u64 {
+        let mut value = [0; 8];
+        self.client
+            .region_read(VFIO_PCI_CONFIG_REGION_INDEX, offset, &mut value[..width])
+            .expect("a configuration read");
+        u64::from_le_bytes(value)
+    }
+
+    /// Resets the function: DEVICE_RESET, and bus master on again.
+    ///
+    /// # Panics
+    /// When the device refuses.
+    pub fn reset(&mut self) {
+        self.client.reset().expect("DEVICE_RESET");
+        self.enable();
+    }
+
+    fn enable(&mut self) {
+        self.client
+            .region_write(VFIO_PCI_CONFIG_REGION_INDEX, COMMAND, &MEMORY_AND_MASTER.to_le_bytes())
+            .expect("the command register");
+    }
+
+    /// Starts one descriptor on channel 0; its addresses count from [`MEMORY`].
+    ///
+    /// # Panics
+    /// When the device does not answer.
+    pub fn submit(&mut self, descriptor: &Descriptor) {
+        self.put(DESCRIPTOR, descriptor.as_bytes());
+        let base = ioat_spec::register::channel_base(0);
+        self.write(base + 0x18, MEMORY + COMPLETION, 8);
+        self.write(base + 0x10, MEMORY + DESCRIPTOR, 8);
+        self.write(base + 0x06, 1, 2);
+    }
+
+    /// Puts bytes at an offset of the shared memory.
+    ///
+    /// # Panics
+    /// When they do not fit.
+    pub fn put(&self, offset: u64, bytes: &[u8]) {
+        self.memory.write_all_at(bytes, offset).expect("shared memory");
+    }
+
+    /// Takes bytes from an offset of the shared memory.
+    ///
+    /// # Panics
+    /// When it has not that many.
+    #[must_use]
+    pub fn take(&self, offset: u64, len: usize) -> Vec<u8> {
+        let mut bytes = vec![0; len];
+        self.memory.read_exact_at(&mut bytes, offset).expect("shared memory");
+        bytes
     }
 
     /// Starts `count` copies of 1 MiB on `channel`: one descriptor that names itself as the next.

@@ -96,10 +96,10 @@ fn vfio_user_ioat() {
     each_is_one_line(
         "vfio-user-ioat",
         &[
-            ("", 1, &["no place to serve: give --socket-path PATH or --fd N"]),
+            ("", 2, &["no place to serve: give --socket-path PATH or --fd N"]),
             ("--socket", 2, &["unexpected argument '--socket'", "see `vfio-user-ioat --help`"]),
             ("--socket-path", 2, &["--socket-path <PATH>", "see `vfio-user-ioat --help`"]),
-            ("--socket-path|DIR/s|--fd|3", 1, &["--socket-path and --fd exclude each other: give one"]),
+            ("--socket-path|DIR/s|--fd|3", 2, &["--socket-path and --fd exclude each other: give one"]),
             ("--socket-path|DIR/file", 1, &["DIR/file", "is not a socket; remove it or choose another"]),
             (
                 "--socket-path|DIR/no/s",
@@ -109,8 +109,18 @@ fn vfio_user_ioat() {
             ("--fd|99", 1, &["file descriptor 99 is not a listening or connected UNIX stream socket"]),
             ("--fd|x", 2, &["invalid value 'x' for '--fd <N>'"]),
             ("--socket-path|DIR/s|--channels|9", 2, &["invalid value '9' for '--channels", "1..=8"]),
-            ("--socket-path|DIR/s|--profile|icx", 1, &["unknown profile 'icx': the profiles are skx"]),
-            ("--socket-path|DIR/s|--fault|x", 1, &["fault rule 'x': expected 'POINT[ch=N]: TRIGGER ACTION'"]),
+            (
+                "--socket-path|DIR/s|--profile|icx",
+                2,
+                &["unknown profile 'icx': the profiles are skx, netdma\n"],
+            ),
+            (
+                "--socket-path|DIR/s|--vectors|9",
+                2,
+                &["--vectors: 9 MSI-X vectors: a device of 4 channels has 0"],
+            ),
+            ("--socket-path|DIR/s|--vectors|x", 2, &["invalid value 'x' for '--vectors <N>'"]),
+            ("--socket-path|DIR/s|--fault|x", 2, &["fault rule 'x': expected 'POINT[ch=N]: TRIGGER ACTION'"]),
             ("--socket-path|DIR/s|--trace|DIR/no/t", 1, &["cannot create the trace file DIR/no/t"]),
         ],
     );

@@ -12,16 +12,20 @@ use std::time::Duration;
 
 use ioat_spec::channel::{ChanSts, ChannelState};
 use ioat_spec::register::channel_base;
-use netdma_tests::device::{Device, Engine};
+use ioat_spec::{Control, Descriptor};
+use netdma_tests::device::{Device, Engine, MEMORY};
 use netdma_tests::process::{PATIENCE, Ran, Running, eventually, run};
 use netdma_tests::program;
 use serde_json::Value;
+use vmm_sys_util::eventfd::EventFd;
 
 /// What a user waits after Ctrl-C without wondering.
 const AT_ONCE: Duration = Duration::from_secs(1);
 /// 64 GiB in copies of 1 MiB: still under way whenever the test does the next thing.
 const BURST: u16 = u16::MAX;
 const CHANSTS: u64 = 0x08;
+const INTRCTRL: u64 = 0x03;
+const ATTNSTATUS: u64 = 0x04;
 
 fn device(arguments: &[&str]) -> Ran {
     run(Command::new(program("vfio-user-ioat")).args(arguments))
@@ -82,6 +86,12 @@ fn copies(engine: &mut Engine) {
     engine.start(0, 1);
     eventually("the copy is done", || engine.completion() != 0);
     assert!(engine.copied());
+}
+
+/// A copy on this channel signals the line.
+fn fires(engine: &mut Engine, channel: usize, line: &EventFd) {
+    engine.start(channel, 1);
+    eventually("the line", || line.read().is_ok());
 }
 
 fn stops_in_order(device: Device, signal: &str) {
@@ -147,10 +157,126 @@ fn channels_decide_chancnt_and_vectors() {
 }
 
 #[test]
+fn the_netdma_profile_breaks_pages_and_changes_contexts() {
+    let device = Device::start(&["--profile", "netdma"]);
+    device.process.says("serving netdma");
+    let mut engine = Engine::open(&device.socket);
+    // FILL, DCA and page breaks; what drivers know it by; and what people do.
+    assert_eq!(engine.read(0x10, 4), 1 << 6 | 1 << 4 | 1 << 0);
+    assert_eq!((engine.config(0x00, 4), engine.config(0x2c, 4)), (0x2021_8086, 0x4e44_8086));
+    assert_eq!((engine.read(0x00, 1), engine.vectors()), (4, 4));
+    copies(&mut engine);
+
+    engine.put(0x10_0f00, &[1; 0x100]);
+    engine.put(0x11_0000, &[2; 0x100]);
+    let broken = Descriptor {
+        size: 0x200,
+        control: Control::new().with_cmpl_wr(true).with_src_page_break(true).into_bits(),
+        source: MEMORY + 0x10_0f00,
+        destination: MEMORY + 0x20_0080,
+        next_source: MEMORY + 0x11_0000,
+        ..Descriptor::default()
+    };
+    engine.put(0x1000, &[0; 8]);
+    engine.submit(&broken);
+    eventually("the broken copy is done", || engine.completion() != 0);
+    assert_eq!(engine.take(0x20_0080, 0x200), [[1; 0x100], [2; 0x100]].concat());
+
+    let change = Descriptor { size: 0x15, control: 0xff00_0009, ..Descriptor::default() };
+    engine.put(0x1000, &[0; 8]);
+    engine.submit(&change);
+    eventually("the context change is done", || engine.completion() != 0);
+    assert_eq!(engine.read(channel_base(0) + 0x30, 4), 1 << 16 | 0x15);
+}
+
+#[test]
+fn a_vector_that_channels_share_says_which_one_in_attnstatus() {
+    let device = Device::start(&["--vectors", "1"]);
+    let mut engine = Engine::open(&device.socket);
+    assert_eq!((engine.read(0x00, 1), engine.vectors(), engine.config(0x82, 2)), (4, 1, 0));
+    let event = engine.interrupt();
+    for channel in [0, 3] {
+        engine.start(channel, 1);
+        eventually("the shared interrupt", || event.read().is_ok());
+        assert_eq!(engine.read(ATTNSTATUS, 4), 1 << channel);
+    }
+}
+
+#[test]
+fn without_vectors_the_line_fires_once_is_maskable_and_samples_again_when_unmasked() {
+    let device = Device::start(&["--vectors", "0"]);
+    let mut engine = Engine::open(&device.socket);
+    assert_eq!((engine.vectors(), engine.config(0x34, 1), engine.config(0x3d, 1)), (0, 0x90, 1));
+    let line = engine.line();
+    engine.write(INTRCTRL, 1, 1);
+    fires(&mut engine, 2, &line);
+    // It stays up until ATTNSTATUS is read; meanwhile it says so to whoever unmasks it, once each.
+    assert_ne!(engine.config(0x06, 2) & 1 << 3, 0);
+    engine.unmask();
+    assert_eq!(line.read().ok(), Some(1));
+    let resample = engine.resample();
+    resample.write(1).unwrap();
+    eventually("the resample", || line.read().is_ok());
+    assert_eq!((engine.read(ATTNSTATUS, 4), engine.config(0x06, 2) & 1 << 3), (1 << 2, 0));
+    engine.unmask();
+    assert!(line.read().is_err(), "the line is down");
+    // Masked by its client, it waits.
+    engine.mask();
+    engine.write(channel_base(2), 1, 2);
+    engine.start(2, 1);
+    eventually("attention", || engine.read(INTRCTRL, 1) & 0x2 != 0);
+    engine.write(INTRCTRL, 1, 1);
+    assert!(line.read().is_err(), "the line is masked");
+    engine.unmask();
+    assert_eq!(line.read().ok(), Some(1));
+}
+
+#[test]
+fn a_line_that_is_up_is_heard_by_who_listens_next_and_not_after_a_reset() {
+    let device = Device::start(&["--vectors", "0"]);
+    let mut engine = Engine::open(&device.socket);
+    engine.write(INTRCTRL, 1, 1);
+    engine.start(0, 1);
+    eventually("attention", || engine.config(0x06, 2) & 1 << 3 != 0);
+    // It went up before anyone listened.
+    let line = engine.line();
+    assert_eq!(line.read().ok(), Some(1));
+    engine.disable_line();
+    let line = engine.line();
+    assert_eq!(line.read().ok(), Some(1));
+    engine.reset();
+    engine.unmask();
+    assert!(line.read().is_err(), "a reset takes it down");
+    engine.write(INTRCTRL, 1, 1);
+    fires(&mut engine, 1, &line);
+    assert_eq!(engine.read(ATTNSTATUS, 4), 1 << 1);
+}
+
+#[test]
+fn vectors_are_at_most_the_channels() {
+    for (arguments, said) in [
+        (["--vectors", "9"].as_slice(), "--vectors: 9 MSI-X vectors: a device of 4 channels has 0"),
+        (
+            &["--vectors", "5", "--profile", "netdma"],
+            "a device of 4 channels has 0 (line interrupts only) to 4",
+        ),
+        (&["--vectors", "2", "--channels", "1"], "a device of 1 channels has 0"),
+        (&["--vectors=-1"], "invalid value '-1' for '--vectors"),
+        (&["--vectors", "many"], "invalid value 'many' for '--vectors"),
+    ] {
+        let arguments = [&["--socket-path", "/nonexistent/a"], arguments].concat();
+        refuses(&arguments, &[said]);
+        assert_eq!(device(&arguments).code, Some(2), "{arguments:?}");
+    }
+    let device = Device::start(&["--vectors", "8", "--channels", "8"]);
+    assert_eq!(Engine::open(&device.socket).vectors(), 8);
+}
+
+#[test]
 fn an_unknown_profile_names_the_profiles() {
     refuses(
         &["--socket-path", "/nonexistent/a", "--profile", "bwd"],
-        &["unknown profile 'bwd'", "the profiles are skx"],
+        &["unknown profile 'bwd'", "the profiles are skx, netdma"],
     );
 }
 
@@ -195,7 +321,8 @@ fn capabilities_are_json_and_the_version_is_the_programs() {
     assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""));
     let capabilities: Value = serde_json::from_str(&ran.out).unwrap();
     assert_eq!(capabilities["type"], "vfio-user");
-    assert_eq!(capabilities["profiles"][0], "skx");
+    assert_eq!(capabilities["profiles"], serde_json::json!(["skx", "netdma"]));
+    assert_eq!(capabilities["vectors"], serde_json::json!({"min": 0, "max": 8}));
     let ran = device(&["--version"]);
     let version = capabilities["version"].as_str().unwrap();
     assert_eq!((ran.code, ran.out), (Some(0), format!("vfio-user-ioat {version}\n")));

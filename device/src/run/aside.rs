@@ -8,7 +8,7 @@ use super::{Ending, Flow, Progress};
 use crate::channel::Owed;
 use crate::complete::{self, Notice, Permit, Retired};
 use crate::copy::{self, Copied, Unfinished};
-use crate::fetch::Fetched;
+use crate::fetch;
 use crate::memory::GuestMemory;
 use crate::path::Path;
 use crate::translate::{self, Kind, Operation, Planned, Ranges};
@@ -28,10 +28,13 @@ pub(super) fn carry_on<M: GuestMemory, F: Faults, T: Trace>(
 /// A descriptor that few ask for: page breaks, a context change.
 #[inline(never)]
 pub(super) fn rare<M: GuestMemory, F: Faults, T: Trace>(
-    fetched: Fetched,
     progress: &mut Progress<'_>,
     path: &mut Path<'_, M, F, T>,
 ) -> Flow {
+    let fetched = match fetch::again(progress.tally.place.position(), path.memory) {
+        Ok(fetched) => fetched,
+        Err(chanerr) => return progress.halted(chanerr.without(path.terms.chan_err_msk), path),
+    };
     let operation = match translate::plan_rare(fetched, path) {
         Ok(operation) => operation,
         Err(refused) => return progress.refused(refused, None, path),

@@ -47,6 +47,8 @@ pub(crate) struct Wires {
     pub(crate) messages: Mutex<Vec<u16>>,
     pub(crate) messages_on: AtomicBool,
     pub(crate) asserted: AtomicBool,
+    /// Every level that the function told, in order.
+    pub(crate) levels: Mutex<Vec<bool>>,
 }
 
 impl InterruptSink for Wires {
@@ -60,6 +62,7 @@ impl InterruptSink for Wires {
 
     fn line(&self, asserted: bool) {
         self.asserted.store(asserted, Ordering::Relaxed);
+        self.levels.lock().push(asserted);
     }
 }
 
@@ -109,15 +112,25 @@ pub(crate) fn memfd(len: u64) -> File {
 impl Bench {
     /// A function without faults, BME and MSI-X on.
     pub(crate) fn new() -> Self {
-        Self::with(Profile::SKX, |_| NoFaults)
+        Self::of(Profile::SKX)
+    }
+
+    /// The same for another profile.
+    pub(crate) fn of(profile: Profile) -> Self {
+        Self::with(profile, |_| NoFaults)
     }
 }
 
 impl Bench<RuleFaults> {
     /// A function with these fault rules.
     pub(crate) fn faulty(rules: &[&str]) -> Self {
+        Self::faulty_with(Profile::SKX, rules)
+    }
+
+    /// The same for another profile.
+    pub(crate) fn faulty_with(profile: Profile, rules: &[&str]) -> Self {
         let book = FaultBook::new(rules.iter().map(|rule| rule.parse().unwrap()));
-        Self::with(Profile::SKX, |_| book.faults())
+        Self::with(profile, |_| book.faults())
     }
 }
 

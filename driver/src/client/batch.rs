@@ -5,22 +5,28 @@ use std::sync::Arc;
 use ioat_spec::{Control, Opcode};
 
 use super::channel::Channel;
+use super::segments::{self, Segment};
 use super::{Error, Submission};
 use crate::contract::NetDmaDescriptor;
 use crate::hw::DmaBuffer;
 
 /// A list of operations for one channel. Nothing happens before [`Batch::submit`]; the engine does them in order.
+///
+/// Every call that adds an operation is one operation, numbered from 0, however many descriptors it takes:
+/// [`Submission::results`] tells of each.
 #[must_use = "a batch does nothing until it is submitted"]
 pub struct Batch<'a> {
     channel: &'a Channel,
     pub(super) descriptors: Vec<NetDmaDescriptor>,
     pub(super) keep: Vec<Arc<DmaBuffer>>,
     pub(super) bytes: u64,
+    /// For each operation, how many descriptors there are up to its end.
+    pub(super) ends: Vec<usize>,
 }
 
 impl<'a> Batch<'a> {
     pub(super) fn new(channel: &'a Channel) -> Self {
-        Self { channel, descriptors: Vec::new(), keep: Vec::new(), bytes: 0 }
+        Self { channel, descriptors: Vec::new(), keep: Vec::new(), bytes: 0, ends: Vec::new() }
     }
 
     /// Copies `len` bytes from `from_offset` of `from` to `to_offset` of `to`. The ranges must not overlap. More
@@ -46,6 +52,31 @@ impl<'a> Batch<'a> {
             destination: destination + done,
             ..NetDmaDescriptor::default()
         });
+        self.end_operation();
+        Ok(self)
+    }
+
+    /// Copies the bytes of `from`, one segment after the other, into the segments of `to` (scatter-gather). Segments
+    /// of the two sides need not end at the same places; no segment of `to` may overlap one of `from`. It is one
+    /// operation, of at least one descriptor for each stretch that lies in one segment on both sides.
+    ///
+    /// # Errors
+    /// [`Error::SegmentLengths`] when the two sides differ in length, [`Error::OutOfRange`]; the batch is as before.
+    pub fn copy_segments(&mut self, from: &[Segment], to: &[Segment]) -> Result<&mut Self, Error> {
+        let stretches = segments::stretches(from, to)?;
+        from.iter().chain(to).for_each(|segment| self.hold(&segment.buffer));
+        for stretch in &stretches {
+            self.split(stretch.len, |done, size| NetDmaDescriptor {
+                size,
+                source: stretch.source + done,
+                destination: stretch.destination + done,
+                ..NetDmaDescriptor::default()
+            });
+        }
+        if stretches.is_empty() {
+            self.push_null();
+        }
+        self.end_operation();
         Ok(self)
     }
 
@@ -74,13 +105,14 @@ impl<'a> Batch<'a> {
             destination: destination + done,
             ..NetDmaDescriptor::default()
         });
+        self.end_operation();
         Ok(self)
     }
 
     /// Moves nothing, but completes in its turn.
     pub fn null(&mut self) -> &mut Self {
-        let control = Control::new().with_null(true).into_bits();
-        self.push(NetDmaDescriptor { size: 1, control, ..NetDmaDescriptor::default() });
+        self.push_null();
+        self.end_operation();
         self
     }
 
@@ -92,7 +124,13 @@ impl<'a> Batch<'a> {
         self
     }
 
-    /// Descriptors so far.
+    /// Operations so far.
+    #[must_use]
+    pub fn operations(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Descriptors so far: ring slots that it will take.
     #[must_use]
     pub fn len(&self) -> usize {
         self.descriptors.len()
@@ -136,6 +174,15 @@ impl<'a> Batch<'a> {
         self.bytes += len as u64;
     }
 
+    fn push_null(&mut self) {
+        let control = Control::new().with_null(true).into_bits();
+        self.push(NetDmaDescriptor { size: 1, control, ..NetDmaDescriptor::default() });
+    }
+
+    fn end_operation(&mut self) {
+        self.ends.push(self.descriptors.len());
+    }
+
     fn push(&mut self, descriptor: NetDmaDescriptor) {
         self.descriptors.push(descriptor);
     }
@@ -148,7 +195,7 @@ impl<'a> Batch<'a> {
     }
 }
 
-fn address(buffer: &DmaBuffer, offset: usize, len: usize) -> Result<u64, Error> {
+pub(super) fn address(buffer: &DmaBuffer, offset: usize, len: usize) -> Result<u64, Error> {
     let size = buffer.len();
     match offset.checked_add(len) {
         Some(end) if end <= size => Ok(buffer.iova() + offset as u64),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::shared::{Shared, Work, passive};
-use super::{Batch, Error, Submission};
+use super::{Batch, Error, Events, Submission};
 use crate::contract::{ChannelCounts, CpuNumber};
 use crate::hw::DmaBuffer;
 use crate::ioat::{ChannelStats, Identity};
@@ -29,6 +29,19 @@ pub struct Stats {
     pub lost_interrupts_recovered: u64,
     /// The provider's own counts.
     pub provider: ChannelStats,
+}
+
+/// What a channel takes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize)]
+pub struct Capacity {
+    /// Descriptors that may be under way at once.
+    pub descriptors: usize,
+    /// How many more of them now.
+    pub free: usize,
+    /// Submissions that are under way.
+    pub submissions: usize,
+    /// Bytes of the largest single descriptor; a larger operation takes several.
+    pub largest_transfer: u32,
 }
 
 impl Channel {
@@ -78,6 +91,44 @@ impl Channel {
         Batch::new(self)
     }
 
+    /// What the ring takes, and what is under way.
+    #[must_use]
+    pub fn capacity(&self) -> Capacity {
+        self.0.reap();
+        let book = self.0.book.lock();
+        let descriptors = book.ring.capacity();
+        Capacity {
+            descriptors,
+            free: descriptors - book.slots,
+            submissions: book.under_way.len(),
+            largest_transfer: self.identity().max_transfer(),
+        }
+    }
+
+    /// Looks for finished work without waiting for the DPC, and reports what there is, as the DPC would. With
+    /// [`CompletionMode::Polled`](super::CompletionMode::Polled) nothing else does; with interrupts it is a harmless
+    /// second look. True if something was finished.
+    ///
+    /// # Errors
+    /// [`Error::NotPassive`].
+    pub fn poll(&self) -> Result<bool, Error> {
+        let level = passive()?;
+        let before = self.0.reports.done();
+        self.0.open.provider.poll(self.0.context, &level);
+        self.0.attend(&level);
+        self.0.reap();
+        Ok(self.0.reports.done() != before)
+    }
+
+    /// An event whose descriptor becomes readable when something on the channel is finished or has failed: for a
+    /// program that waits for many things at once, with `poll` or `epoll`. See [`Events`].
+    ///
+    /// # Errors
+    /// [`Error::Event`] when the system gives none.
+    pub fn events(&self) -> Result<Events, Error> {
+        self.0.reports.events()
+    }
+
     /// Stops behind the current descriptor; what is pending stays so. Submissions are refused meanwhile.
     ///
     /// # Errors
@@ -105,8 +156,9 @@ impl Channel {
     pub fn abort(&self) -> Result<(), Error> {
         let level = passive()?;
         let _ops = self.0.ops.lock();
+        let reached = self.0.reached(&level);
         let aborted = self.0.net.abort(&level).map_err(|error| self.0.typed(error));
-        self.0.settle(aborted, &|_| Error::Aborted)
+        self.0.settle(aborted, reached, &|_| Error::Aborted)
     }
 
     /// As [`Self::abort`], and the channel is as new.
@@ -116,8 +168,9 @@ impl Channel {
     pub fn reset(&self) -> Result<(), Error> {
         let level = passive()?;
         let _ops = self.0.ops.lock();
+        let reached = self.0.reached(&level);
         let reset = self.0.net.reset(&level).map_err(|error| self.0.typed(error));
-        self.0.settle(reset, &|_| Error::Aborted)
+        self.0.settle(reset, reached, &|_| Error::Aborted)
     }
 
     /// The channel's number on the engine.
@@ -159,10 +212,10 @@ impl Channel {
     }
 
     pub(super) fn submit(&self, batch: Batch<'_>, wait: bool) -> Result<Submission, Error> {
-        let Batch { descriptors, keep, bytes, .. } = batch;
+        let Batch { descriptors, keep, bytes, ends, .. } = batch;
         let work = Work { descriptors, keep, bytes };
         let ticket = self.0.submit(work, wait)?;
-        Ok(Submission { channel: self.0.clone(), ticket })
+        Ok(Submission { channel: self.0.clone(), ticket, ends })
     }
 
     fn finish(&self, batch: Batch<'_>) -> Result<(), Error> {

@@ -45,6 +45,17 @@ impl Default for Options {
     }
 }
 
+/// How a channel's client learns that its work is finished.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum CompletionMode {
+    /// The engine interrupts, and a DPC reports. Waiting costs no processor.
+    #[default]
+    Interrupt,
+    /// No descriptor asks for an interrupt: whoever waits, or calls [`Channel::poll`](super::Channel::poll), looks at the
+    /// completion word. The shortest latency, for a processor that has nothing else to do.
+    Polled,
+}
+
 /// How to take a channel.
 #[derive(Clone, Copy, Debug)]
 pub struct ChannelOptions {
@@ -55,11 +66,14 @@ pub struct ChannelOptions {
     /// The first DPC of each batch asks for one more DPC on each of these processors but its own, and the last
     /// of them re-enables the interrupt. Nothing is copied faster by that: it shows the mechanism.
     pub spread: CpuSet32,
+    /// How completions come.
+    pub completion: CompletionMode,
 }
 
 impl Default for ChannelOptions {
     fn default() -> Self {
-        Self { affinity: CpuSet32(u32::MAX), ring_slots: 1024, spread: CpuSet32::EMPTY }
+        let completion = CompletionMode::default();
+        Self { affinity: CpuSet32(u32::MAX), ring_slots: 1024, spread: CpuSet32::EMPTY, completion }
     }
 }
 

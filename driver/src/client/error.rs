@@ -75,6 +75,14 @@ pub enum Error {
         /// The buffer's bytes.
         size: usize,
     },
+    /// The two sides of a scatter-gather copy differ.
+    #[error("segments of {from} bytes cannot fill segments of {to} bytes")]
+    SegmentLengths {
+        /// Bytes of the source's segments.
+        from: u64,
+        /// Bytes of the destination's.
+        to: u64,
+    },
     /// There is no room for it now.
     #[error("{wanted} descriptors do not fit, {free} ring slots are free")]
     RingFull {
@@ -98,6 +106,9 @@ pub enum Error {
     /// The contract forbids it now, or the provider refused.
     #[error(transparent)]
     Channel(#[from] ChannelError),
+    /// The event that tells of completions could not be had.
+    #[error("no event for completions: {0}")]
+    Event(Arc<std::io::Error>),
     /// Memory could not be had.
     #[error(transparent)]
     Memory(Arc<HwError>),

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::Error;
 use super::shared::Shared;
 use super::submission::Ticket;
+use crate::contract::DescriptorAddr;
 use crate::irql::AtPassive;
 
 impl Shared {
@@ -51,27 +52,40 @@ impl Shared {
         level: &AtPassive,
     ) -> Result<(), Error> {
         self.counts.recoveries.fetch_add(1, Ordering::Relaxed);
+        let reached = self.reached(level);
         let reset = self.net.reset(level).map_err(|error| self.typed(error));
-        self.settle(reset, error)
+        self.settle(reset, reached, error)
     }
 
-    /// After the engine was stopped, or could not be: what is not finished has failed.
+    /// The descriptor that the engine says it processed last, before a reset makes it forget.
+    pub(super) fn reached(&self, level: &AtPassive) -> Option<DescriptorAddr> {
+        self.open.provider.reached(self.context, level)
+    }
+
+    /// After the engine was stopped, or could not be: what is not finished has failed. `reached` tells how much of it was
+    /// done all the same.
     pub(super) fn settle(
         &self,
         stopped: Result<(), Error>,
+        reached: Option<DescriptorAddr>,
         error: &dyn Fn(&Arc<Ticket>) -> Error,
     ) -> Result<(), Error> {
         // No report comes any more: the reset has waited for the last one.
         let done = self.reports.done();
         let mut book = self.book.lock();
+        let processed = book.processed(reached);
         let under_way = std::mem::take(&mut book.under_way);
         book.slots = 0;
         let mut released = Vec::new();
         for work in under_way {
             if work.last > done {
+                let first = work.last - work.slots as u64;
+                let finished = processed.max(done).saturating_sub(first);
+                work.ticket.progressed(usize::try_from(finished).unwrap_or(usize::MAX).min(work.slots));
                 work.ticket.fail(error(&work.ticket));
                 self.counts.errors.fetch_add(1, Ordering::Relaxed);
             } else {
+                work.ticket.progressed(work.slots);
                 self.count(&work);
             }
             released.extend(work.keep);

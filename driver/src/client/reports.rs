@@ -1,10 +1,12 @@
 //! The client's end of stage 9: what the DPC tells, and whom it wakes.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use ioat_stage::{Bell, Pause};
 
+use super::Error;
+use super::events::{self, Events};
 use crate::contract::{Completed, NetDmaClient};
 use crate::irql::AtDispatch;
 
@@ -15,13 +17,33 @@ pub(super) struct Reports {
     attention: AtomicBool,
     /// Rung after each report.
     pub(super) bell: Bell,
+    /// Made for the first who asks.
+    events: OnceLock<Events>,
     pause: Arc<dyn Pause>,
 }
 
 impl Reports {
     pub(super) fn new(pause: Arc<dyn Pause>) -> Arc<Self> {
         let bell = Bell::new();
-        Arc::new(Self { done: AtomicU64::new(0), attention: AtomicBool::new(false), bell, pause })
+        let (done, attention, events) = (AtomicU64::new(0), AtomicBool::new(false), OnceLock::new());
+        Arc::new(Self { done, attention, bell, events, pause })
+    }
+
+    pub(super) fn events(&self) -> Result<Events, Error> {
+        if let Some(events) = self.events.get() {
+            return Ok(events.clone());
+        }
+        let made = events::new()?;
+        // Whoever was first has made the one that is told.
+        Ok(self.events.get_or_init(|| made).clone())
+    }
+
+    /// Wakes whoever waits. Neither sleeps nor allocates.
+    pub(super) fn ring(&self) {
+        self.pause.ring(&self.bell);
+        if let Some(events) = self.events.get() {
+            events.tell();
+        }
     }
 
     /// Descriptors up to this number are finished, and their data is there.
@@ -37,7 +59,7 @@ impl Reports {
 
     pub(super) fn raise_attention(&self) {
         self.attention.store(true, Ordering::Release);
-        self.pause.ring(&self.bell);
+        self.ring();
     }
 
     /// Somebody looks now.
@@ -49,7 +71,7 @@ impl Reports {
 impl NetDmaClient for Reports {
     fn completed(&self, completed: Completed, _: &AtDispatch) {
         self.done.fetch_max(completed.sequence, Ordering::AcqRel);
-        self.pause.ring(&self.bell);
+        self.ring();
     }
 
     fn attention(&self, _: &AtDispatch) {

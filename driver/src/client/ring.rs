@@ -79,6 +79,13 @@ impl Ring {
         }
     }
 
+    /// How many descriptors were filled after the one at `address`; none if that is no slot.
+    pub(super) fn behind_tail(&self, address: DescriptorAddr) -> Option<usize> {
+        let offset = usize::try_from(address.get().checked_sub(self.buffer.iova())?).ok()?;
+        let slot = offset / DESCRIPTOR_SIZE;
+        (slot < self.slots).then(|| (self.tail + self.slots - 1 - slot) % self.slots)
+    }
+
     /// The `count` descriptors behind the tail are the engine's now.
     pub(super) fn advance(&mut self, count: usize) {
         self.tail = (self.tail + count) % self.slots;

@@ -8,13 +8,13 @@ use std::time::Duration;
 use ioat_stage::sync::Mutex;
 
 use super::Error;
-use super::driver::{ChannelOptions, Open};
+use super::driver::{ChannelOptions, CompletionMode, Open};
 use super::reports::Reports;
 use super::ring::Ring;
 use super::submission::Ticket;
 use crate::contract::{
-    AllocateError, ChannelError, ChannelRequest, NetDmaChannel, NetDmaDescriptor, NetDmaStatus,
-    ProviderChannelContext,
+    AllocateError, ChannelError, ChannelRequest, DescriptorAddr, NetDmaChannel, NetDmaDescriptor,
+    NetDmaStatus, ProviderChannelContext,
 };
 use crate::hw::DmaBuffer;
 use crate::irql::AtPassive;
@@ -33,6 +33,7 @@ pub(super) struct Shared {
     pub(super) net: NetDmaChannel,
     pub(super) context: ProviderChannelContext,
     pub(super) reports: Arc<Reports>,
+    pub(super) completion: CompletionMode,
     /// Held across every command; who finds it taken waits through `Pause`.
     pub(super) ops: LevelLock,
     pub(super) book: Mutex<Book>,
@@ -78,6 +79,17 @@ pub(super) struct Counts {
     pub(super) lost_interrupts: AtomicU64,
 }
 
+impl Book {
+    /// The number of the descriptor at `reached`, if it is one of those under way; else 0.
+    pub(super) fn processed(&self, reached: Option<DescriptorAddr>) -> u64 {
+        let (Some(reached), Some(newest)) = (reached, self.under_way.back()) else { return 0 };
+        match self.ring.behind_tail(reached) {
+            Some(behind) if behind < self.slots => newest.last - behind as u64,
+            _ => 0,
+        }
+    }
+}
+
 impl Shared {
     pub(super) fn allocate(open: Arc<Open>, options: &ChannelOptions) -> Result<Arc<Self>, Error> {
         let level = passive()?;
@@ -112,6 +124,7 @@ impl Shared {
             net,
             context,
             reports,
+            completion: options.completion,
         }))
     }
 

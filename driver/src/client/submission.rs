@@ -1,7 +1,7 @@
 //! What was submitted, and what became of it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::Error;
@@ -13,6 +13,8 @@ use crate::ndis::lock::SpinLock;
 pub struct Submission {
     pub(super) channel: Arc<Shared>,
     pub(super) ticket: Arc<Ticket>,
+    /// For each operation, how many descriptors there are up to its end.
+    pub(super) ends: Vec<usize>,
 }
 
 impl Submission {
@@ -34,22 +36,54 @@ impl Submission {
     pub fn wait(&self, timeout: Duration) -> Result<(), Error> {
         self.channel.wait(&self.ticket, timeout)
     }
+
+    /// What became of each operation, in the batch's order; none while the submission is not finished. When one has
+    /// failed, those before it are done, and those behind it were [`Error::Aborted`]: the engine works in order. How far
+    /// it came is what it said last, so an operation that is called failed may have moved all or part of its data.
+    #[must_use]
+    pub fn results(&self) -> Option<Vec<Result<(), Error>>> {
+        let error = match self.try_poll()? {
+            Ok(()) => return Some(self.ends.iter().map(|_| Ok(())).collect()),
+            Err(error) => error,
+        };
+        let done = self.ticket.done.load(Ordering::Acquire);
+        let mut failed = Some(error);
+        let result = |end: &usize| match (*end <= done, failed.take()) {
+            (true, error) => {
+                failed = error;
+                Ok(())
+            }
+            (false, error) => Err(error.unwrap_or(Error::Aborted)),
+        };
+        Some(self.ends.iter().map(result).collect())
+    }
 }
 
 /// How a submission and the channel's book know each other.
 pub(super) struct Ticket {
     /// The number of its last descriptor; not known while parts of it are still to be submitted.
     last: AtomicU64,
+    /// Descriptors of it that were finished when it failed.
+    done: AtomicUsize,
     failed: SpinLock<Option<Error>>,
 }
 
 impl Ticket {
     pub(super) fn new() -> Arc<Self> {
-        Arc::new(Self { last: AtomicU64::new(u64::MAX), failed: SpinLock::new(None) })
+        Arc::new(Self {
+            last: AtomicU64::new(u64::MAX),
+            done: AtomicUsize::new(0),
+            failed: SpinLock::new(None),
+        })
     }
 
     pub(super) fn submitted(&self, last: u64) {
         self.last.store(last, Ordering::Release);
+    }
+
+    /// So many more of its descriptors are finished. Before [`Self::fail`].
+    pub(super) fn progressed(&self, descriptors: usize) {
+        self.done.fetch_add(descriptors, Ordering::AcqRel);
     }
 
     /// The first failure stays.

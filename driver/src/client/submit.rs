@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Error;
+use super::driver::CompletionMode;
 use super::shared::{Shared, UnderWay, Work, ns, passive};
 use super::submission::Ticket;
 use crate::contract::{Chain, ChannelError, ChannelState, ControlFlags, NetDmaDescriptor};
@@ -48,7 +49,7 @@ impl Shared {
         started: u64,
         level: &AtPassive,
     ) -> Result<u64, Error> {
-        mark_last(part);
+        mark_last(part, self.completion);
         loop {
             let seen = self.reports.bell.seen();
             self.attend(level);
@@ -117,10 +118,14 @@ impl Shared {
     }
 }
 
-/// Each part asks for one completion word and one interrupt, with its last descriptor.
-fn mark_last(part: &mut [NetDmaDescriptor]) {
-    let both = ControlFlags::INTERRUPT_ON_COMPLETION.with(ControlFlags::STATUS_UPDATE_ON_COMPLETION);
+/// Each part asks for one completion word and, unless somebody polls, one interrupt, with its last descriptor.
+fn mark_last(part: &mut [NetDmaDescriptor], completion: CompletionMode) {
+    let word = ControlFlags::STATUS_UPDATE_ON_COMPLETION;
+    let flags = match completion {
+        CompletionMode::Interrupt => word.with(ControlFlags::INTERRUPT_ON_COMPLETION),
+        CompletionMode::Polled => word,
+    };
     if let Some(last) = part.last_mut() {
-        last.control |= both.0;
+        last.control |= flags.0;
     }
 }

@@ -8,6 +8,7 @@ use ioat_stage::Wake;
 use ioat_stage::pause::deadline;
 
 use super::Error;
+use super::driver::CompletionMode;
 use super::shared::{Shared, passive};
 use super::submission::Ticket;
 use crate::ioat::Glance;
@@ -16,6 +17,9 @@ use crate::irql::AtPassive;
 impl Shared {
     pub(super) fn poll(&self, ticket: &Ticket) -> Option<Result<(), Error>> {
         if let Some(level) = AtPassive::claim() {
+            if self.completion == CompletionMode::Polled {
+                self.open.provider.poll(self.context, &level);
+            }
             self.attend(&level);
             let open = ticket.outcome(self.reports.done()).is_none();
             if open && self.open.pause().now_ns() >= self.watch.lock().next_ns {
@@ -49,9 +53,31 @@ impl Shared {
 
     /// Sleeps until something is reported, but not past `until`, and not without looking from time to time.
     pub(super) fn doze(&self, seen: u32, until: u64, level: &AtPassive) {
+        if self.completion == CompletionMode::Polled && self.look_often(seen, until, level) {
+            return;
+        }
         let look = deadline(self.open.pause(), self.open.options.watchdog);
         if self.open.pause().wait(&self.reports.bell, seen, Some(until.min(look))) == Wake::TimedOut {
             self.watch(level);
+        }
+    }
+
+    /// Looks at the completion word again and again; true if something was reported or `until` has come. False after a
+    /// while: then the engine is asked how it is.
+    fn look_often(&self, seen: u32, until: u64, level: &AtPassive) -> bool {
+        let pause = self.open.pause();
+        let ask = deadline(pause, self.open.options.watchdog).min(until);
+        loop {
+            self.open.provider.poll(self.context, level);
+            if self.reports.bell.seen() != seen || pause.now_ns() >= until {
+                return true;
+            }
+            if pause.now_ns() >= ask {
+                self.watch(level);
+                return true;
+            }
+            pause.relax();
+            pause.point();
         }
     }
 

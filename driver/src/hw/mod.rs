@@ -42,6 +42,7 @@ mod pci;
 mod fd;
 
 pub use buffer::{DmaBuffer, Unmap};
+pub(crate) use fd::of_event;
 
 /// Which register space an access goes to.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]

@@ -19,7 +19,7 @@ use crate::contract::{
     SetDmaChannelCpuAffinity, SuspendResume,
 };
 use crate::hw::Device;
-use crate::irql::{AtMostDispatch, AtPassive};
+use crate::irql::{self, AtMostDispatch, AtPassive};
 use crate::ndis::{InterruptCharacteristics, InterruptHandle, NdisVersion};
 
 /// How to serve NetDMA.
@@ -249,6 +249,23 @@ impl IoatProvider {
             (None, Some(fault)) => Glance::Fault(fault),
             (None, None) => channel.moved().map_or(Glance::Nothing, Glance::Unseen),
         }
+    }
+
+    /// Looks at the completion word and reports what is new, as the channel's DPC would: for a client that polls. It runs
+    /// at DISPATCH_LEVEL, as the contract wants of a report, on the calling thread.
+    pub fn poll(&self, channel: ProviderChannelContext, _: &AtPassive) {
+        let Some(channel) = self.channel(channel) else { return };
+        if channel.moved().is_some() {
+            irql::at_dispatch(|level| channel.report(&self.interface, level));
+        }
+    }
+
+    /// The descriptor that the engine says it processed last, whether or not it was reported; none before the first, and
+    /// none of a device that does not answer. Costs a register access.
+    #[must_use]
+    pub fn reached(&self, channel: ProviderChannelContext, _: &AtPassive) -> Option<DescriptorAddr> {
+        let status = self.channel(channel)?.registers.chansts().ok()?;
+        DescriptorAddr::new(status.completed())
     }
 
     /// Lets the channel's DPC run as its interrupt would have; true if this call queued it.
