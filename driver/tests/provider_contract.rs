@@ -173,7 +173,7 @@ fn until(what: &str, mut done: impl FnMut() -> bool) {
 }
 
 #[test]
-fn c_mt_01_interrupt_isr_dpc_report_and_rearm_follow_each_other() {
+fn interrupt_isr_dpc_report_and_rearm_follow_each_other() {
     let rig = Rig::new();
     let line = rig.line();
     line.nulls(0..4, INTERRUPT | STATUS);
@@ -218,7 +218,7 @@ fn c_nd_09_one_dpc_for_two_interrupts_reports_the_latest() {
 }
 
 #[test]
-fn c_mt_03_a_completion_without_interrupt_is_found_by_the_look_after_the_rearming() {
+fn a_completion_without_interrupt_is_found_by_the_look_after_the_rearming() {
     let rig = Rig::new();
     let line = rig.line();
     line.nulls(0..1, INTERRUPT | STATUS);
@@ -335,7 +335,7 @@ fn a_zero_length_transfer_goes_out_as_null_and_what_the_engine_lacks_is_refused(
 }
 
 #[test]
-fn c_mt_05_a_halt_reports_nothing_complete_and_reset_brings_the_channel_back() {
+fn a_halt_reports_nothing_complete_and_reset_brings_the_channel_back() {
     let rig = Rig::new();
     let line = rig.line();
     line.nulls(0..3, INTERRUPT | STATUS);
@@ -402,6 +402,46 @@ fn registers_that_read_all_ones_are_a_fault_and_the_channel_comes_back_with_them
     line.start(0..1).unwrap();
     rig.steps(0);
     until("the next chain works", || line.completed() == 2);
+    rig.end(vec![line]);
+}
+
+#[test]
+fn a_reset_that_fails_ends_all_reports_until_one_succeeds() {
+    let rig = Rig::new();
+    let line = rig.line();
+    line.nulls(0..1, INTERRUPT | STATUS);
+    line.start(0..1).unwrap();
+    rig.model.wrong.stuck_reset.store(true, Ordering::Release);
+    assert!(line.channel.reset(&passive()).is_err());
+    assert_eq!(rig.provider.fault(line.context), Some(Fault::Stuck));
+    rig.model.fire(0);
+    assert!(line.start(0..1).is_err(), "it does not stop for a Start either");
+    assert_eq!(line.completed(), 0);
+    rig.model.wrong.stuck_reset.store(false, Ordering::Release);
+    line.channel.reset(&passive()).unwrap();
+    assert_eq!(rig.provider.fault(line.context), None);
+    line.start(0..1).unwrap();
+    rig.steps(0);
+    until("the next chain works", || line.completed() > 0);
+    rig.end(vec![line]);
+}
+
+#[test]
+fn a_fill_of_no_bytes_goes_out_as_null() {
+    let rig = Rig::new();
+    let line = rig.line();
+    let fill = Descriptor {
+        control: 0x0100_0000 | INTERRUPT | STATUS,
+        next: line.address(1),
+        ..Descriptor::default()
+    };
+    line.ring.write(0, fill.as_bytes()).unwrap();
+    line.start(0..1).unwrap();
+    let mut sent = [0; 8];
+    line.ring.read(0, &mut sent).unwrap();
+    assert_eq!(sent, [1, 0, 0, 0, 0x29, 0, 0, 0], "size 1, NULL with the same reports");
+    rig.steps(0);
+    until("it is reported", || line.completed() == 1);
     rig.end(vec![line]);
 }
 

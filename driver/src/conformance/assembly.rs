@@ -10,7 +10,7 @@ use ioat_spec::ChannelRegister;
 use ioat_spec::descriptor::DESCRIPTOR_SIZE;
 use ioat_spec::register::channel_base;
 use ioat_stage::pause::deadline;
-use ioat_stage::{Bell, NoTrace, Pause};
+use ioat_stage::{Bell, NoTrace, Pause, Trace};
 use zerocopy::{FromBytes, IntoBytes};
 
 use super::bench::NotPassed;
@@ -21,7 +21,7 @@ use crate::contract::{
     NetDmaInterface, NetDmaVersion, ProviderChannelContext, ProviderHandle, Started, Submitted,
 };
 use crate::hw::{Device, DmaBuffer, Space};
-use crate::ioat::IoatProvider;
+use crate::ioat::{IoatProvider, ProviderOptions};
 use crate::irql::{AtDispatch, AtPassive};
 use crate::ndis::lock::SpinLock;
 use crate::ndis::{Interrupt, Processors, ndis_m_register_interrupt_ex};
@@ -83,10 +83,17 @@ impl Assembly {
 
     /// Puts the engine together.
     pub(super) fn with(device: Device, setup: Setup) -> Result<Self, NotPassed> {
+        Self::traced(device, setup, Arc::new(NoTrace))
+    }
+
+    /// Puts the engine together; what the driver's stages do goes to `trace`.
+    pub(super) fn traced(device: Device, setup: Setup, trace: Arc<dyn Trace>) -> Result<Self, NotPassed> {
         let level = passive()?;
         let interface = NetDmaInterface::new(device.pause.clone(), setup.processors);
-        let provider = IoatProvider::new(&device, interface.clone())?;
-        let processors = Processors::start(setup.processors, device.pause.clone(), Arc::new(NoTrace))?;
+        let mut options = ProviderOptions::default();
+        options.version = setup.version.unwrap_or(options.version);
+        let provider = IoatProvider::with_options(&device, interface.clone(), options)?;
+        let processors = Processors::start(setup.processors, device.pause.clone(), trace)?;
         let mut characteristics = provider.characteristics();
         if let Some(version) = setup.version {
             characteristics.version = version;

@@ -49,6 +49,8 @@ mod synchronize;
 
 mod throttle;
 
+mod composition;
+
 mod choices_netdma;
 
 mod choices_channel;
@@ -152,12 +154,14 @@ const SECTIONS: &[&[Statement]] = &[
     isr::STATEMENTS,
     synchronize::STATEMENTS,
     throttle::STATEMENTS,
+    composition::STATEMENTS,
     choices_netdma::STATEMENTS,
     choices_channel::STATEMENTS,
     interrupt::CHOICES,
     isr::CHOICES,
     line::CHOICES,
     throttle::CHOICES,
+    composition::CHOICES,
 ];
 
 /// Every statement, in the contract's order, then the choices.

@@ -251,9 +251,8 @@ impl Channel {
 
     /// The function is about to lose its state (ND-W1). What the clients left under way ends here.
     pub(super) fn power_down(&self) -> Result<(), CommandError> {
-        match self.phase() {
-            Phase::Free | Phase::PoweredDown => return Ok(()),
-            _ => {}
+        if matches!(self.phase(), Phase::Free | Phase::PoweredDown) {
+            return Ok(());
         }
         let _quiet = self.quiet();
         let halted = self.halt().map(drop);

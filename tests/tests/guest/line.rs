@@ -1,7 +1,7 @@
 //! Devices with fewer vectors than channels: none, so that only the line (INTx) is left, and one for four channels. Our
 //! driver over kernel VFIO, then the kernel's own on the same functions.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use libtest_mimic::Trial;
 use netdma_lab::guests::{Guest, NETDMA};
 use netdma_lab::stock;
@@ -93,7 +93,9 @@ fn on_the_line(guest: &mut Guest, device: usize) -> Result<()> {
     ))?;
     guest.load_module("ioatdma")?;
     // A module that was there before does not look for new devices by itself.
-    guest.shell(&format!("[ -e /sys/bus/pci/devices/{bdf}/driver ] || echo {bdf} > /sys/bus/pci/drivers_probe"))?;
+    guest.shell(&format!(
+        "[ -e /sys/bus/pci/devices/{bdf}/driver ] || echo {bdf} > /sys/bus/pci/drivers_probe"
+    ))?;
     let driver = guest.shell(&format!("basename $(readlink /sys/bus/pci/devices/{bdf}/driver)"))?;
     ensure!(driver.trim() == "ioatdma", "{bdf} is bound to '{}'", driver.trim());
     let channels = guest.shell(&format!("ls /sys/bus/pci/devices/{bdf}/dma"))?;
@@ -121,13 +123,16 @@ fn hand_back(guest: &mut Guest) -> Result<()> {
 /// Interrupts so far on the lines of this handler, which must go through the IO-APIC.
 fn line_interrupts(guest: &mut Guest, handler: &str) -> Result<u64> {
     let text = guest.shell(&format!("grep {handler} /proc/interrupts"))?;
-    ensure!(text.lines().all(|line| line.contains("IO-APIC") || line.contains("IR-IO-APIC")), "no line: {text}");
-    let counted = counts(&text);
-    Ok(counted).context("no count")
+    ensure!(
+        text.lines().all(|line| line.contains("IO-APIC") || line.contains("IR-IO-APIC")),
+        "no line: {text}"
+    );
+    Ok(counts(&text))
 }
 
 /// The sum of all counts in lines of `/proc/interrupts`.
 fn counts(text: &str) -> u64 {
-    let of = |line: &str| line.split_whitespace().skip(1).map_while(|word| word.parse::<u64>().ok()).sum::<u64>();
+    let of =
+        |line: &str| line.split_whitespace().skip(1).map_while(|word| word.parse::<u64>().ok()).sum::<u64>();
     text.lines().map(of).sum()
 }

@@ -18,6 +18,9 @@ fn main() {
     // must be started from the thread that lives as long as the guest.
     arguments.test_threads = Some(1);
     let trials: Vec<Trial> =
-        [checks::stable_kernel(), checks::newest_kernel(), line::checks(), panic::checks()].into_iter().flatten().collect();
+        [checks::stable_kernel(), checks::newest_kernel(), line::checks(), panic::checks()]
+            .into_iter()
+            .flatten()
+            .collect();
     libtest_mimic::run(&arguments, trials).exit();
 }
