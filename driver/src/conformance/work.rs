@@ -68,7 +68,7 @@ impl LongWork {
 
     /// The copy that leaves the mark of this number.
     pub(super) fn mark(&self, number: usize) -> NetDmaDescriptor {
-        copy((&self.sources[0], 0), (&self.marks, number * MARK), MARK as u32)
+        copy((&self.sources[0], 0), (&self.marks, number * MARK), u32::try_from(MARK).unwrap_or(u32::MAX))
     }
 
     /// What the mark of this number is now: whole, or not there at all.
