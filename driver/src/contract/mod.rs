@@ -28,7 +28,7 @@ pub use address::{DescriptorAddr, DmaLocation, LocationError, PhysAddr};
 pub use channel::{NetDmaChannel, NetDmaChannelHandle};
 pub use client::{Chain, ChannelCounts, ChannelError, Completed, NetDmaClient, Submitted};
 pub use completion::{Completion, CompletionLocation, CompletionValue, TransferStatus};
-pub use cpu::{CpuNumber, CpuSet32, GroupAffinity};
+pub use cpu::{CpuNumber, CpuSet32, GroupAffinity, ProcessorNumber};
 pub use descriptor::{ControlFlags, NetDmaDescriptor, OpType};
 pub use interface::{
     AllocateError, ChannelRequest, NetDmaInterface, ProviderHandle, ProviderId, RegisterError, Registered,
