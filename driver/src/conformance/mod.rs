@@ -25,6 +25,10 @@ mod throttle;
 
 mod line;
 
+mod queue;
+
+mod kdpc;
+
 pub use bench::{Bench, NotPassed, Place, Unavailable, Verdict, Wanted};
 #[cfg(feature = "sim")]
 pub use in_process::InProcess;
@@ -117,10 +121,14 @@ pub fn statements() -> impl Iterator<Item = &'static Statement> {
         isr::STATEMENTS,
         synchronize::STATEMENTS,
         throttle::STATEMENTS,
+        queue::STATEMENTS,
+        kdpc::STATEMENTS,
         interrupt::CHOICES,
         isr::CHOICES,
         line::CHOICES,
         throttle::CHOICES,
+        queue::CHOICES,
+        kdpc::CHOICES,
     ]
     .into_iter()
     .flatten()

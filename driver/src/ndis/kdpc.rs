@@ -146,10 +146,7 @@ pub fn ke_set_target_processor_dpc_ex(
     dpc: &KdpcHandle,
     number: ProcessorNumber,
 ) -> Result<(), NoSuchProcessorNumber> {
-    let exists = u32::from(number.number) < CpuNumber::GROUP_SIZE;
-    let index = exists.then(|| dpc.engine.queues.layout().index(number.into())).flatten();
-    dpc.object.set_target(index.ok_or(NoSuchProcessorNumber(number))?);
-    Ok(())
+    dpc.engine.queues.set_target(&dpc.object, number)
 }
 
 /// `KeSetImportanceDpc`: for later inserts (KD-8). Callable at any level.

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use super::kdpc::NoSuchProcessorNumber;
 use super::kdpc_object::KdpcObject;
 use super::queue::{DpcQueues, Entry};
-use crate::contract::CpuNumber;
+use crate::contract::{CpuNumber, ProcessorNumber};
 
 /// The arguments of an insert (SystemArgument1 and 2).
 pub type KdpcArguments = (u64, u64);
@@ -71,6 +72,22 @@ impl<O> DpcQueues<O> {
         drop(fifo);
         processor.count_queued();
         Some(self.layout().number(index))
+    }
+
+    /// Later inserts of `object` go to this processor (KD-6).
+    ///
+    /// # Errors
+    /// When there is no such processor; nothing has changed (KD-7).
+    pub fn set_target(
+        &self,
+        object: &KdpcObject,
+        number: ProcessorNumber,
+    ) -> Result<(), NoSuchProcessorNumber> {
+        // A number that is no processor's must not be taken for that of another group.
+        let exists = u32::from(number.number) < CpuNumber::GROUP_SIZE;
+        let index = exists.then(|| self.layout().index(number.into())).flatten();
+        object.set_target(index.ok_or(NoSuchProcessorNumber(number))?);
+        Ok(())
     }
 
     /// Takes `object` off its queue. False if it is in none: it may run, or never have been queued (KD-11).
