@@ -111,21 +111,25 @@ fn kd_07_a_processor_that_is_not_there_leaves_the_target_unchanged() {
 #[test]
 fn kd_16_an_untargeted_object_runs_on_two_processors_at_once() {
     let processors = processors(2);
-    let (met, meeting) = (Arc::new(std::sync::Barrier::new(2)), AtomicU32::new(0));
-    let (sender, both) = channel();
+    let met = std::sync::Barrier::new(2);
+    let (started, has_started) = channel();
+    let (started, (sender, both)) = (Mutex::new(started), channel());
     let sender = Mutex::new(sender);
     let routine = move |call: &KdpcCall<'_>, _: &AtDispatch| {
-        if meeting.fetch_add(1, Ordering::SeqCst) == 0 {
-            // Untargeted it would go to this processor again.
-            let _ = ke_set_target_processor_dpc_ex(call.dpc, ProcessorNumber { group: 0, number: 1 });
-            assert!(ke_insert_queue_dpc(call.dpc, 0, 0));
-        }
+        started.lock().unwrap().send(()).unwrap();
+        // Only two runs at the same time get past this.
         met.wait();
         sender.lock().unwrap().send(call.processor).unwrap();
     };
     let dpc = ke_initialize_dpc(&processors, routine, 0);
-    ke_set_importance_dpc(&dpc, DpcImportance::MediumHigh);
+    let handle = dpc.handle();
     assert!(ke_insert_queue_dpc(&dpc, 0, 0));
+    has_started.recv_timeout(LIMIT).unwrap();
+    let inserts = move |_: &KdpcCall<'_>, _: &AtDispatch| assert!(ke_insert_queue_dpc(&handle, 0, 0));
+    let inserter = Kdpc::new(&processors, inserts, 0);
+    ke_set_target_processor_dpc(&inserter, 1);
+    ke_set_importance_dpc(&inserter, DpcImportance::MediumHigh);
+    assert!(ke_insert_queue_dpc(&inserter, 0, 0));
     let mut ran = [both.recv_timeout(LIMIT).unwrap(), both.recv_timeout(LIMIT).unwrap()];
     ran.sort_unstable();
     assert_eq!(ran, [CpuNumber(0), CpuNumber(1)]);
