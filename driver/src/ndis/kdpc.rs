@@ -33,8 +33,9 @@ pub struct KdpcCall<'a> {
 }
 
 /// A DPC object. Dropping it takes it off its queue and refuses every later insert; it does not wait for a routine
-/// that runs, which keeps what it needs ([`ke_flush_queued_dpcs`](super::ke_flush_queued_dpcs) waits). Once its
-/// processors are dropped, inserts are refused too.
+/// that runs, which keeps what it needs ([`ke_flush_queued_dpcs`](super::ke_flush_queued_dpcs) waits). Making and
+/// dropping it is not for service routines, for it changes the queues' room. Once its processors are dropped, inserts
+/// are refused too.
 #[doc(alias = "KDPC")]
 pub struct Kdpc(KdpcHandle);
 

@@ -66,3 +66,32 @@ impl ProcessorLayout {
         self.per_group.clamp(1, CpuNumber::GROUP_SIZE)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LAYOUTS: [(u32, u32); 6] = [(1, 64), (64, 64), (65, 64), (256, 64), (7, 3), (2048, 1)];
+
+    #[test]
+    fn every_processor_has_one_number_in_the_mask_of_its_group() {
+        for (count, per_group) in LAYOUTS {
+            let layout = ProcessorLayout { count, per_group };
+            let groups = u16::try_from(layout.groups()).expect("at most as many groups as processors");
+            let numbers: Vec<_> = (0..groups).flat_map(|group| layout.active(group).iter()).collect();
+            assert_eq!(numbers, (0..count).map(|index| layout.number(index)).collect::<Vec<_>>());
+            for (index, cpu) in (0..).zip(&numbers) {
+                assert_eq!(layout.index(*cpu), Some(index));
+            }
+            assert_eq!(layout.active(groups).mask, 0);
+        }
+    }
+
+    #[test]
+    fn a_number_between_groups_or_beyond_them_is_no_processor() {
+        let layout = ProcessorLayout { count: 7, per_group: 3 };
+        let there: Vec<_> = (0..300).filter(|number| layout.index(CpuNumber(*number)).is_some()).collect();
+        assert_eq!(there, [0, 1, 2, 64, 65, 66, 128]);
+        assert_eq!(layout.index(CpuNumber(u32::MAX)), None);
+    }
+}

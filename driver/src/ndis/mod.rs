@@ -8,7 +8,8 @@
 //! for them, else the device's line (IR-3). The line is masked when it fires, and unmasked by the engine when the last
 //! DPC of its batch has ended. [`raw`] has the same in the layout of the headers, for C.
 //!
-//! A **processor** is one DPC worker. The join with NetDMA is this library's own: Windows' NetDMA providers
+//! A **processor** is one DPC worker; there can be many, in groups of at most 64 ([`ProcessorLayout`]). Kernel DPC
+//! objects ([`Kdpc`]) share its queue with the DPCs of interrupts. The join with NetDMA is this library's own: Windows' NetDMA providers
 //! used plain kernel DPCs (contract 3.1).
 //!
 //! # How a provider loses no completion (MT-4)

@@ -1,11 +1,14 @@
 //! The DPC queues: what the conformance suite has no statement for. NdisMQueueDpc's own are its section QD, kernel DPCs'
 //! its section KD.
 
+use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use ioat_stage::NoTrace;
+use ioat_stage::pause::{Join, Ready};
+use ioat_stage::{Bell, NoTrace, Pause, Task, ThreadPause, Wake};
 use netdma::contract::{CpuNumber, GroupAffinity, ProcessorNumber};
 use netdma::irql::AtDispatch;
 use netdma::ndis::{
@@ -20,9 +23,12 @@ fn start(layout: ProcessorLayout) -> Result<Arc<Processors>, ProcessorsError> {
     Processors::start(layout, pause(), Arc::new(NoTrace))
 }
 
-/// A DPC object that notes where it runs, and with which first argument.
-fn noted(processors: &Processors) -> (Kdpc, Arc<Mutex<Vec<(u32, u64)>>>) {
-    let ran = Arc::new(Mutex::new(Vec::new()));
+/// Runs: where, and with which first argument.
+type Runs = Arc<Mutex<Vec<(u32, u64)>>>;
+
+/// A DPC object that notes its runs.
+fn noted(processors: &Processors) -> (Kdpc, Runs) {
+    let ran = Runs::default();
     let of_routine = ran.clone();
     let routine = move |call: &KdpcCall<'_>, _: &AtDispatch| {
         of_routine.lock().unwrap().push((call.processor.0, call.argument1));
@@ -167,28 +173,71 @@ fn an_object_dropped_by_its_own_routine_runs_to_its_end() {
     assert_eq!(ended.load(Ordering::SeqCst), 1);
 }
 
+/// Threads, and a word when a bell is rung.
+struct Overheard {
+    threads: ThreadPause,
+    rung: Mutex<Sender<()>>,
+}
+
+impl Pause for Overheard {
+    fn now_ns(&self) -> u64 {
+        self.threads.now_ns()
+    }
+
+    fn sleep(&self, duration: Duration) {
+        self.threads.sleep(duration);
+    }
+
+    fn relax(&self) {
+        self.threads.relax();
+    }
+
+    fn wait(&self, bell: &Bell, seen: u32, deadline_ns: Option<u64>) -> Wake {
+        self.threads.wait(bell, seen, deadline_ns)
+    }
+
+    fn ring(&self, bell: &Bell) {
+        self.threads.ring(bell);
+        // The test may have heard enough.
+        let _ = self.rung.lock().unwrap().send(());
+    }
+
+    fn wait_readable(&self, fds: &[BorrowedFd<'_>], deadline_ns: Option<u64>) -> Ready {
+        self.threads.wait_readable(fds, deadline_ns)
+    }
+
+    fn spawn(&self, task: Task, body: Box<dyn FnOnce() + Send>) -> std::io::Result<Box<dyn Join>> {
+        self.threads.spawn(task, body)
+    }
+}
+
 #[test]
 fn dropping_the_processors_cancels_what_waits_and_refuses_what_comes() {
-    let processors = processors(1);
-    let (first, ran) = noted(&processors);
+    let (sender, rung) = channel();
+    let pause = Arc::new(Overheard { threads: ThreadPause::new(), rung: Mutex::new(sender) });
+    let processors = Processors::start(1, pause, Arc::new(NoTrace)).unwrap();
+    let (waiting, ran) = noted(&processors);
     let (started, has_started) = channel();
     let (release, released) = channel::<()>();
     let (started, released) = (Mutex::new(started), Mutex::new(released));
     let hold = move |_: &KdpcCall<'_>, _: &AtDispatch| {
         started.lock().unwrap().send(()).unwrap();
-        let _ = released.lock().unwrap().recv_timeout(LIMIT);
+        // Ends with an error when the sender is dropped.
+        let _ = released.lock().unwrap().recv();
     };
     let holder = Kdpc::new(&processors, hold, 0);
     assert!(ke_insert_queue_dpc(&holder, 0, 0));
     has_started.recv_timeout(LIMIT).unwrap();
-    assert!(ke_insert_queue_dpc(&first, 1, 0));
+    assert!(ke_insert_queue_dpc(&waiting, 1, 0));
+    while rung.try_recv().is_ok() {}
     let dropping = std::thread::spawn(move || drop(processors));
-    // The worker ends after the routine that it is in. It cannot be seen that dropping has begun.
-    std::thread::sleep(crate::rig::QUIET);
+    // Nobody but who ends the worker rings now.
+    rung.recv_timeout(LIMIT).unwrap();
     drop(release);
     dropping.join().unwrap();
+    assert!(ran.lock().unwrap().is_empty());
+    assert!(!ke_remove_queue_dpc(&waiting));
     assert!(!ke_insert_queue_dpc(&holder, 0, 0));
-    assert!(ran.lock().unwrap().len() <= 1, "at most the run that came before the end");
 }
 
 #[test]
