@@ -49,6 +49,10 @@ mod synchronize;
 
 mod throttle;
 
+mod queue;
+
+mod kdpc;
+
 mod composition;
 
 mod choices_netdma;
@@ -154,6 +158,8 @@ const SECTIONS: &[&[Statement]] = &[
     isr::STATEMENTS,
     synchronize::STATEMENTS,
     throttle::STATEMENTS,
+    queue::STATEMENTS,
+    kdpc::STATEMENTS,
     composition::STATEMENTS,
     choices_netdma::STATEMENTS,
     choices_channel::STATEMENTS,
@@ -161,6 +167,8 @@ const SECTIONS: &[&[Statement]] = &[
     isr::CHOICES,
     line::CHOICES,
     throttle::CHOICES,
+    queue::CHOICES,
+    kdpc::CHOICES,
     composition::CHOICES,
 ];
 
