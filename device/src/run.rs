@@ -12,6 +12,7 @@ use crate::channel::{Chain, Owed, Place};
 use crate::complete::{self, Notice, Permit, Retired};
 use crate::copy::{self, Copied, Unfinished};
 use crate::fetch;
+use crate::lint::{Nobody, Watch, Watching, Witness};
 use crate::memory::GuestMemory;
 use crate::path::{Path, Terms};
 use crate::signals::{Signal, Signals};
@@ -37,6 +38,8 @@ pub struct Run<M, F, T> {
     /// The last one that was fetched.
     pub(crate) current: u64,
     pub(crate) ending: Ending,
+    /// Is told of every descriptor, if the lint is on.
+    pub(crate) watch: Option<Arc<Watch>>,
 }
 
 /// How a run ended.
@@ -57,8 +60,9 @@ enum Flow {
 }
 
 /// A step on its way.
-struct Progress<'a> {
+struct Progress<'a, W> {
     tally: Tally,
+    witness: W,
     owed: &'a mut Option<Owed>,
     starting: &'a mut bool,
     ending: &'a mut Ending,
@@ -90,16 +94,23 @@ impl<M: GuestMemory, F: Faults, T: Trace> Run<M, F, T> {
     }
 
     /// Executes what the step has to do. Takes no lock; looks at the orders to stop between descriptors, and every 64 KiB.
+    pub fn run(&mut self) {
+        match self.watch.clone() {
+            None => self.carry_out(Nobody),
+            Some(watch) => self.carry_out(Watching { watch: &watch, generation: self.terms.generation }),
+        }
+    }
+
     // Not inlined: the loop needs every register there is.
     #[inline(never)]
-    pub fn run(&mut self) {
-        let Self { terms, memory, faults, trace, signals, chain, completed, current, ending } = self;
+    fn carry_out<W: Witness>(&mut self, witness: W) {
+        let Self { terms, memory, faults, trace, signals, chain, completed, current, ending, watch: _ } = self;
         let mut path = Path { terms, memory, faults, trace: &**trace };
         let Chain { place, starting, owed } = chain;
         let (sound, ask_at) = (*completed, 0);
         let tally =
             Tally { place: *place, completed: *completed, current: *current, spent: 0, ask_at, sound };
-        let mut progress = Progress { tally, owed, starting, ending, signals };
+        let mut progress = Progress { tally, witness, owed, starting, ending, signals };
         progress.execute_all(&mut path);
         progress.verify(&mut path);
         (*place, *completed, *current) =
@@ -107,7 +118,7 @@ impl<M: GuestMemory, F: Faults, T: Trace> Run<M, F, T> {
     }
 }
 
-impl Progress<'_> {
+impl<W: Witness> Progress<'_, W> {
     /// Descriptors, until the step ends.
     #[inline(always)]
     fn execute_all<M: GuestMemory, F: Faults, T: Trace>(&mut self, path: &mut Path<'_, M, F, T>) {
@@ -128,10 +139,10 @@ impl Progress<'_> {
     fn aside<M: GuestMemory, F: Faults, T: Trace>(
         &mut self,
         path: &mut Path<'_, M, F, T>,
-        way: impl FnOnce(&mut Progress<'_>, &mut Path<'_, M, F, T>) -> Flow,
+        way: impl FnOnce(&mut Progress<'_, W>, &mut Path<'_, M, F, T>) -> Flow,
     ) -> Flow {
-        let Self { tally, owed, starting, ending, signals } = self;
-        let mut copy = Progress { tally: *tally, owed, starting, ending, signals };
+        let Self { tally, witness, owed, starting, ending, signals } = self;
+        let mut copy = Progress { tally: *tally, witness: *witness, owed, starting, ending, signals };
         let flow = way(&mut copy, &mut path.again());
         *tally = copy.tally;
         flow
@@ -205,6 +216,7 @@ impl Progress<'_> {
         permit: Permit,
         path: &mut Path<'_, M, F, T>,
     ) -> Flow {
+        self.witness.completing(copied.slot.sequence);
         match complete::retire(copied, permit, self.tally.place.done, self.signals, path) {
             Ok(retired) => {
                 if permit != Permit::Silent {
@@ -236,8 +248,8 @@ impl Progress<'_> {
 
 /// One descriptor from its fetch on: stages 2 to 5.
 #[inline(always)]
-fn execute<M: GuestMemory, F: Faults, T: Trace>(
-    progress: &mut Progress<'_>,
+fn execute<W: Witness, M: GuestMemory, F: Faults, T: Trace>(
+    progress: &mut Progress<'_, W>,
     path: &mut Path<'_, M, F, T>,
 ) -> Flow {
     let fetched = match fetch::next(progress.tally.place.position(), path) {
@@ -245,6 +257,7 @@ fn execute<M: GuestMemory, F: Faults, T: Trace>(
         // There is nothing to go on with, so the channel halts even if the bit is masked: then without latching it.
         Err(chanerr) => return progress.halted(chanerr.without(path.terms.chan_err_msk), path),
     };
+    progress.witness.fetched(&fetched);
     let planned = match translate::plan(fetched, path) {
         Ok(planned) => planned,
         Err(refused) => return progress.aside(path, |progress, path| progress.refused(refused, None, path)),
@@ -263,8 +276,8 @@ fn execute<M: GuestMemory, F: Faults, T: Trace>(
 
 /// The rest of a descriptor that an earlier step left half done.
 #[inline(never)]
-fn carry_on<M: GuestMemory, F: Faults, T: Trace>(
-    progress: &mut Progress<'_>,
+fn carry_on<W: Witness, M: GuestMemory, F: Faults, T: Trace>(
+    progress: &mut Progress<'_, W>,
     path: &mut Path<'_, M, F, T>,
 ) -> Flow {
     let Some(Owed { operation, permit }) = progress.owed.take() else { return Flow::End };
@@ -280,10 +293,10 @@ fn carry_on<M: GuestMemory, F: Faults, T: Trace>(
 
 /// What follows the first piece of a descriptor, if it was not all of it.
 #[inline(never)]
-fn finish_later<M: GuestMemory, F: Faults, T: Trace>(
+fn finish_later<W: Witness, M: GuestMemory, F: Faults, T: Trace>(
     unfinished: Unfinished,
     permit: Permit,
-    progress: &mut Progress<'_>,
+    progress: &mut Progress<'_, W>,
     path: &mut Path<'_, M, F, T>,
 ) -> Flow {
     let outcome = match unfinished {
@@ -302,10 +315,10 @@ fn finish_later<M: GuestMemory, F: Faults, T: Trace>(
 }
 
 /// Retires a descriptor that took more than one piece or step.
-fn settle<M: GuestMemory, F: Faults, T: Trace>(
+fn settle<W: Witness, M: GuestMemory, F: Faults, T: Trace>(
     copied: Copied,
     permit: Permit,
-    progress: &mut Progress<'_>,
+    progress: &mut Progress<'_, W>,
     path: &mut Path<'_, M, F, T>,
 ) -> Flow {
     if permit != Permit::Early {
@@ -320,12 +333,13 @@ fn settle<M: GuestMemory, F: Faults, T: Trace>(
 
 /// The fault `early`: the word and what follows it now, the data in a later step.
 #[cold]
-fn complete_early<M: GuestMemory, F: Faults, T: Trace>(
+fn complete_early<W: Witness, M: GuestMemory, F: Faults, T: Trace>(
     operation: Operation,
-    progress: &mut Progress<'_>,
+    progress: &mut Progress<'_, W>,
     path: &mut Path<'_, M, F, T>,
 ) -> Flow {
     let done = progress.tally.place.done;
+    progress.witness.completing(operation.slot.sequence);
     match complete::retire_early(&operation.slot, done, progress.signals, path) {
         Ok(retired) => {
             progress.tally.completed = retired.completed;

@@ -140,6 +140,11 @@ impl Unaffiliated {
         }
     }
 
+    /// Interrupt events reach the driver: as messages, or on the line at this moment.
+    pub(crate) fn interrupts_reach(&self) -> bool {
+        self.sink.message_enabled() || self.general.lock().general.asserts()
+    }
+
     /// The way of delivery has changed.
     pub(crate) fn delivery_changed(&self) {
         self.drive_line(&mut self.general.lock());
