@@ -112,6 +112,9 @@ where
         start_latency: config.start_latency,
     };
     let engine = Engine::start_watched(parts, faults, lint).context("cannot start the channels' threads")?;
+    if config.lint.is_some() {
+        log::info!("lint: watching the driver");
+    }
     let backend = Served::new(engine, irqs, identity);
     let Config { profile, .. } = &config;
     log::info!(

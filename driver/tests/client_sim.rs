@@ -2,6 +2,7 @@
 #![cfg(feature = "sim")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use netdma::contract::{AllocateError, CpuSet32};
 use netdma::hw::DmaBuffer;
 use netdma::hw::sim::{Sim, SimOptions};
 use netdma::ioat::IoatError;
+use vfio_user_ioat::lint::LintBook;
 
 /// Liveness only: what is waited for takes milliseconds.
 const LONG: Duration = Duration::from_secs(20);
@@ -19,13 +21,40 @@ const LONG: Duration = Duration::from_secs(20);
 const SHORT: Duration = Duration::from_millis(100);
 const GUARD: usize = 64;
 
-fn open_with(rules: &[&str], processors: u32) -> Result<Driver, OpenError> {
-    let rules = rules.iter().map(|rule| rule.parse().unwrap()).collect();
-    let sim = Sim::open(SimOptions { rules, ..SimOptions::default() }, Arc::new(ThreadPause::new())).unwrap();
-    Driver::open(sim.device, Options { processors, timeout: LONG, ..Options::default() })
+/// A driver whose device watches it: in the end it has broken no rule, faults or not.
+struct Watched {
+    driver: Option<Driver>,
+    lint: Arc<LintBook>,
 }
 
-fn open(rules: &[&str]) -> (Driver, Channel) {
+impl Deref for Watched {
+    type Target = Driver;
+
+    fn deref(&self) -> &Driver {
+        self.driver.as_ref().unwrap()
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        // What it does while it closes counts as well.
+        drop(self.driver.take());
+        if !std::thread::panicking() {
+            assert_eq!(self.lint.to_string(), "lint: 0 violations, 0 notices");
+        }
+    }
+}
+
+fn open_with(rules: &[&str], processors: u32) -> Result<Watched, OpenError> {
+    let rules = rules.iter().map(|rule| rule.parse().unwrap()).collect();
+    let lint = LintBook::new();
+    let options = SimOptions { rules, lint: Some(lint.clone()), ..SimOptions::default() };
+    let sim = Sim::open(options, Arc::new(ThreadPause::new())).unwrap();
+    let driver = Driver::open(sim.device, Options { processors, timeout: LONG, ..Options::default() })?;
+    Ok(Watched { driver: Some(driver), lint })
+}
+
+fn open(rules: &[&str]) -> (Watched, Channel) {
     let driver = open_with(rules, 2).unwrap();
     let channel = driver.channel(ChannelOptions::default()).unwrap();
     (driver, channel)
