@@ -200,7 +200,8 @@ impl<F: Faults, T: Trace> Function<F, T> {
     /// # Panics
     /// If the run is another function's.
     pub fn finish<M>(&self, run: Run<M, F, T>) -> Finished<M> {
-        let Run { terms, memory, faults, chain, completed, current, ending, trace: _, signals: _, watch: _ } = run;
+        let Run { terms, memory, faults, chain, completed, current, ending, trace: _, signals: _, watch: _ } =
+            run;
         let mut channel = self.channels[usize::from(terms.channel)].lock();
         channel.path_faults = Some(faults);
         if channel.generation == terms.generation {

@@ -41,16 +41,16 @@ fn main() -> ExitCode {
 }
 
 fn run(config: Config) -> anyhow::Result<ExitCode> {
-    let lint = config.lint.map(|_| LintBook::new());
-    let what = config.lint;
-    serve_config(config, lint.clone())?;
-    Ok(lint.map_or(ExitCode::SUCCESS, |book| sum_up(&book, what)))
+    let lint = config.lint;
+    let book = lint.map(|_| LintBook::new());
+    serve_config(config, book.clone())?;
+    Ok(book.map_or(ExitCode::SUCCESS, |book| sum_up(&book, lint)))
 }
 
 /// The lint's last word, whatever the log's level is.
-fn sum_up(book: &LintBook, what: Option<Lint>) -> ExitCode {
+fn sum_up(book: &LintBook, lint: Option<Lint>) -> ExitCode {
     eprintln!("{book}");
-    if what == Some(Lint::Deny) && book.total(Severity::Violation) > 0 {
+    if lint == Some(Lint::Deny) && book.total(Severity::Violation) > 0 {
         return ExitCode::from(MISCONDUCT);
     }
     ExitCode::SUCCESS

@@ -104,7 +104,8 @@ impl<M: GuestMemory, F: Faults, T: Trace> Run<M, F, T> {
     // Not inlined: the loop needs every register there is.
     #[inline(never)]
     fn carry_out<W: Witness>(&mut self, witness: W) {
-        let Self { terms, memory, faults, trace, signals, chain, completed, current, ending, watch: _ } = self;
+        let Self { terms, memory, faults, trace, signals, chain, completed, current, ending, watch: _ } =
+            self;
         let mut path = Path { terms, memory, faults, trace: &**trace };
         let Chain { place, starting, owed } = chain;
         let (sound, ask_at) = (*completed, 0);

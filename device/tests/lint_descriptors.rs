@@ -232,6 +232,21 @@ fn a_null_has_no_buffers_and_a_fill_no_source() {
     assert_eq!(unmapped(&bench, TARGET, 64), Some(Place::Field(slot(1), "destination")));
 }
 
+/// With a page break the data goes on elsewhere: what follows the first page is not named.
+#[test]
+fn a_page_break_names_the_rest_of_its_page_and_the_next_one() {
+    let (bench, _) = Bench::watched();
+    let broken = Control::from_bits(copy(64).control).with_src_page_break(true);
+    let source = SOURCE + 0xff0;
+    let next_source = SOURCE + 0x8000;
+    bench.ring(&[Descriptor { control: broken.into_bits(), source, next_source, ..copy(64) }]);
+    bench.arm(0, LINUX_CHANCTRL);
+    let _ = bench.doorbell(0, 1);
+    let needed = Some(Place::Field(slot(0), "source"));
+    assert_eq!([unmapped(&bench, source, 16), unmapped(&bench, next_source + 47, 1)], [needed, needed]);
+    assert_eq!([unmapped(&bench, SOURCE + 0x1000, 64), unmapped(&bench, next_source + 48, 1)], [None, None]);
+}
+
 #[test]
 fn a_suspended_or_reset_channel_needs_nothing() {
     let (bench, _) = ring();

@@ -94,9 +94,8 @@ impl LintBook {
     /// must not fill it, and there is no clock here.
     pub(crate) fn note(&self, finding: Finding) {
         let mut records = self.records.lock();
-        let record = records
-            .entry((finding.rule, finding.channel))
-            .or_insert(Record { first: finding, count: 0 });
+        let record =
+            records.entry((finding.rule, finding.channel)).or_insert(Record { first: finding, count: 0 });
         record.count = record.count.saturating_add(1);
         let count = record.count;
         drop(records);

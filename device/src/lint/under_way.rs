@@ -7,12 +7,12 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use ioat_spec::descriptor::DESCRIPTOR_SIZE;
-use ioat_spec::{Control, Descriptor, Opcode};
+use ioat_spec::Descriptor;
 use ioat_stage::sync::Mutex;
 
 use super::book::{Finding, LintBook, Place, Value};
 use super::rule::Rule;
+use super::submitted::{Submitted, differences};
 use crate::fetch::{ALIGNMENT_MASK, Fetched};
 
 /// Descriptors that one doorbell's walk reads at most. What is beyond is not watched: one register write must not read
@@ -49,14 +49,6 @@ struct UnderWay {
     slots: VecDeque<Submitted>,
     first: u64,
     tail: Tail,
-}
-
-/// A descriptor as it was at its doorbell.
-struct Submitted {
-    address: u64,
-    said: Descriptor,
-    /// What its link was before it was changed, legally, to let the chain grow.
-    former_next: Option<u64>,
 }
 
 /// Where the next descriptor to be submitted is.
@@ -111,12 +103,7 @@ impl Watch {
     }
 
     /// DMACOUNT was written, with CHANCMP as it is: walks what it covers.
-    pub(super) fn submit(
-        &self,
-        count: u16,
-        chan_cmp: u64,
-        load: impl Fn(u64) -> Option<Descriptor>,
-    ) {
+    pub(super) fn submit(&self, count: u16, chan_cmp: u64, load: impl Fn(u64) -> Option<Descriptor>) {
         let mut chain = self.chain.lock();
         let old = std::mem::replace(&mut chain.count, count);
         let more = count.wrapping_sub(old);
@@ -206,9 +193,8 @@ impl Watch {
         if chain.submitted == chain.completed {
             return None;
         }
-        let touched = |address: u64, len: u64| {
-            len > 0 && address <= last && first <= address.saturating_add(len - 1)
-        };
+        let touched =
+            |address: u64, len: u64| len > 0 && address <= last && first <= address.saturating_add(len - 1);
         let place = if chan_cmp != 0 && touched(chan_cmp, WORD_BYTES) {
             Some(Place::CompletionWord(chan_cmp))
         } else {
@@ -280,56 +266,6 @@ impl UnderWay {
     }
 }
 
-impl Submitted {
-    /// What of it lies where `touched` says.
-    fn names(&self, touched: &impl Fn(u64, u64) -> bool) -> Option<Place> {
-        let Descriptor { size, source, destination, .. } = self.said;
-        let [reads, writes] = moves(self.said.control());
-        let len = u64::from(size);
-        if touched(self.address, DESCRIPTOR_SIZE as u64) {
-            Some(Place::Descriptor(self.address))
-        } else if reads && touched(source, len) {
-            Some(Place::Field(self.address, "source"))
-        } else if writes && touched(destination, len) {
-            Some(Place::Field(self.address, "destination"))
-        } else {
-            None
-        }
-    }
-}
-
 fn read(address: u64, load: &impl Fn(u64) -> Option<Descriptor>) -> Option<Descriptor> {
     if address & ALIGNMENT_MASK == 0 { load(address) } else { None }
-}
-
-/// Whether source and destination are addresses of data.
-fn moves(control: Control) -> [bool; 2] {
-    match Opcode::from_code(control.opcode()) {
-        Some(Opcode::Copy) => [!control.null(); 2],
-        Some(Opcode::Fill) => [false, true],
-        _ => [false; 2],
-    }
-}
-
-/// Which fields changed, but for the link: name, what it was, what it is.
-fn differences(
-    said: &Descriptor,
-    fetched: &Descriptor,
-) -> impl Iterator<Item = (&'static str, u64, u64)> + use<> {
-    // DPDK sets FENCE in a descriptor that is submitted already (3.4).
-    let control = |d: &Descriptor| u64::from(d.control().with_fence(false).into_bits());
-    let now = fetched.control();
-    let copy_or_fill = matches!(Opcode::from_code(now.opcode()), Some(Opcode::Copy | Opcode::Fill));
-    let one_page = copy_or_fill && (now.null() || !(now.src_page_break() || now.dst_page_break()));
-    let fields = |d: &Descriptor| {
-        let Descriptor { size, source, destination, next_source, next_destination, user: [a, b], .. } = *d;
-        let plain = [("size", u64::from(size)), ("control", control(d)), ("source", source)];
-        let more = [("next source", next_source), ("next destination", next_destination)];
-        let [rest, last] = [("bytes 0x30", a), ("bytes 0x38", b)];
-        [plain[0], plain[1], plain[2], ("destination", destination), more[0], more[1], rest, last]
-    };
-    // A copy's and a fill's last words are software's (4.3); other operations have operands there.
-    let compared = if one_page { 4 } else if copy_or_fill { 6 } else { 8 };
-    let pairs = fields(said).into_iter().zip(fields(fetched)).take(compared);
-    pairs.filter(|(old, new)| old != new).map(|((name, old), (_, new))| (name, old, new))
 }

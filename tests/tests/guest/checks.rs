@@ -33,8 +33,9 @@ pub(crate) fn stable_kernel() -> Vec<Trial> {
             "stock_ioatdma_has_four_channels_and_four_vectors_that_count",
             ioatdma::on_the_last_device,
         ),
-        guest.check("the_function_goes_from_ioatdma_back_to_vfio", ioatdma::hand_back),
         guest.check("ioatdma_does_what_is_written_down_and_nothing_else", conduct::of_ioatdma),
+        guest.check("the_function_goes_from_ioatdma_back_to_vfio", ioatdma::hand_back),
+        guest.check("ioatdma_breaks_no_rule_to_the_end", conduct::of_ioatdma_to_the_end),
         guest.check("a_killed_device_is_gone_and_the_driver_or_the_harness_says_so", kills::device_mid_copy),
         guest.end_by_force(),
     ]
@@ -42,7 +43,16 @@ pub(crate) fn stable_kernel() -> Vec<Trial> {
 
 /// The newest kernel of stable-backports: our driver and the stock one.
 pub(crate) fn newest_kernel() -> Vec<Trial> {
-    let guest = Shared::new("newest", KernelChoice::Newest, &[&["--lint"], &["--lint"]]);
+    let guest = Shared::new(
+        "newest",
+        KernelChoice::Newest,
+        &[
+            &["--lint"],
+            &["--lint", "--fault", "complete[ch=0]: nth(2) drop"],
+            &["--lint", "--fault", "copy[ch=0]: nth(1) halt(read-data)"],
+            &["--lint"],
+        ],
+    );
     vec![
         guest.check("our_driver_moves_and_verifies_data_on_every_channel", our_driver::selftest),
         guest.check("our_driver_breaks_no_rule_of_the_lint", conduct::of_our_driver),
@@ -50,8 +60,10 @@ pub(crate) fn newest_kernel() -> Vec<Trial> {
             "stock_ioatdma_has_four_channels_and_four_vectors_that_count",
             ioatdma::on_the_last_device,
         ),
-        guest.check("the_function_goes_from_ioatdma_back_to_vfio", ioatdma::hand_back),
         guest.check("ioatdma_does_what_is_written_down_and_nothing_else", conduct::of_ioatdma),
+        guest.check("the_function_goes_from_ioatdma_back_to_vfio", ioatdma::hand_back),
+        guest.check("ioatdma_breaks_no_rule_to_the_end", conduct::of_ioatdma_to_the_end),
+        guest.check("ioatdma_in_trouble_does_what_is_written_down", conduct::of_ioatdma_in_trouble),
         guest.power_off(),
     ]
 }
