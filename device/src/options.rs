@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use clap::Parser;
 use ioat_stage::Rule;
+use vfio_user_ioat::lint;
 use vfio_user_ioat::profile::Profile;
 use vfio_user_ioat::server::Listener;
 
@@ -175,6 +176,7 @@ pub(crate) fn capabilities() -> String {
         "profiles": profile_names(),
         "channels": {"min": 1, "max": 8},
         "features": ["once", "trace", "fault", "lint"],
+        "lint-rules": lint::Rule::ALL.map(lint::Rule::name),
         "fault-points": ["register", "fetch", "translate", "copy", "complete", "msix"],
     })
     .to_string()

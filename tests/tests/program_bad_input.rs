@@ -110,6 +110,7 @@ fn vfio_user_ioat() {
             ("--fd|x", 2, &["invalid value 'x' for '--fd <N>'"]),
             ("--socket-path|DIR/s|--channels|9", 2, &["invalid value '9' for '--channels", "1..=8"]),
             ("--socket-path|DIR/s|--profile|icx", 1, &["unknown profile 'icx': the profiles are skx"]),
+            ("--socket-path|DIR/s|--lint=maybe", 2, &["invalid value 'maybe' for '--lint", "report, deny"]),
             ("--socket-path|DIR/s|--fault|x", 1, &["fault rule 'x': expected 'POINT[ch=N]: TRIGGER ACTION'"]),
             ("--socket-path|DIR/s|--trace|DIR/no/t", 1, &["cannot create the trace file DIR/no/t"]),
         ],

@@ -196,6 +196,7 @@ fn capabilities_are_json_and_the_version_is_the_programs() {
     let capabilities: Value = serde_json::from_str(&ran.out).unwrap();
     assert_eq!(capabilities["type"], "vfio-user");
     assert_eq!(capabilities["profiles"][0], "skx");
+    assert_eq!(capabilities["lint-rules"][0], "chainaddr-while-active");
     let ran = device(&["--version"]);
     let version = capabilities["version"].as_str().unwrap();
     assert_eq!((ran.code, ran.out), (Some(0), format!("vfio-user-ioat {version}\n")));
