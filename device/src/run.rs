@@ -12,7 +12,7 @@ use crate::channel::{Chain, Owed, Place};
 use crate::complete::{self, Notice, Permit, Retired};
 use crate::copy::{self, Copied, Unfinished};
 use crate::fetch;
-use crate::lint::{Nobody, Watch, Watching, Witness};
+use crate::lint::{Nobody, Overheard, Watch, Watching, Witness};
 use crate::memory::GuestMemory;
 use crate::path::{Path, Terms};
 use crate::signals::{Signal, Signals};
@@ -95,28 +95,42 @@ impl<M: GuestMemory, F: Faults, T: Trace> Run<M, F, T> {
 
     /// Executes what the step has to do. Takes no lock; looks at the orders to stop between descriptors, and every 64 KiB.
     pub fn run(&mut self) {
-        match self.watch.clone() {
-            None => self.carry_out(Nobody),
-            Some(watch) => self.carry_out(Watching { watch: &watch, generation: self.terms.generation }),
+        let Self { terms, memory, faults, trace, signals, chain, completed, current, ending, watch } = self;
+        let generation = terms.generation;
+        let step = Step { chain, completed, current, ending, signals };
+        match watch {
+            None => carry_out(step, Nobody, Path { terms, memory, faults, trace: &**trace }),
+            Some(watch) => {
+                let trace = &Overheard(&**trace);
+                carry_out(step, Watching { watch, generation }, Path { terms, memory, faults, trace });
+            }
         }
     }
+}
 
-    // Not inlined: the loop needs every register there is.
-    #[inline(never)]
-    fn carry_out<W: Witness>(&mut self, witness: W) {
-        let Self { terms, memory, faults, trace, signals, chain, completed, current, ending, watch: _ } =
-            self;
-        let mut path = Path { terms, memory, faults, trace: &**trace };
-        let Chain { place, starting, owed } = chain;
-        let (sound, ask_at) = (*completed, 0);
-        let tally =
-            Tally { place: *place, completed: *completed, current: *current, spent: 0, ask_at, sound };
-        let mut progress = Progress { tally, witness, owed, starting, ending, signals };
-        progress.execute_all(&mut path);
-        progress.verify(&mut path);
-        (*place, *completed, *current) =
-            (progress.tally.place, progress.tally.completed, progress.tally.current);
-    }
+/// What a step changes of its run.
+struct Step<'a> {
+    chain: &'a mut Chain,
+    completed: &'a mut u64,
+    current: &'a mut u64,
+    ending: &'a mut Ending,
+    signals: &'a Signals,
+}
+
+// Not inlined: the loop needs every register there is.
+#[inline(never)]
+fn carry_out<W: Witness, M: GuestMemory, F: Faults, T: Trace>(
+    step: Step<'_>,
+    witness: W,
+    mut path: Path<'_, M, F, T>,
+) {
+    let Step { chain: Chain { place, starting, owed }, completed, current, ending, signals } = step;
+    let (sound, ask_at) = (*completed, 0);
+    let tally = Tally { place: *place, completed: *completed, current: *current, spent: 0, ask_at, sound };
+    let mut progress = Progress { tally, witness, owed, starting, ending, signals };
+    progress.execute_all(&mut path);
+    progress.verify(&mut path);
+    (*place, *completed, *current) = (progress.tally.place, progress.tally.completed, progress.tally.current);
 }
 
 impl<W: Witness> Progress<'_, W> {
