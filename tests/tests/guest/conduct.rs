@@ -46,15 +46,11 @@ pub(crate) fn of_ioatdma_to_the_end(guest: &mut Guest) -> Result<()> {
 pub(crate) fn of_ioatdma_in_trouble(guest: &mut Guest) -> Result<()> {
     for device in [1, 2] {
         let bdf = guest.vm.bdf(device);
-        let mark = guest.vm.kernel_log(0, 7)?.next;
         guest.shell(&format!(
             "cd /sys/bus/pci/devices/{bdf} && echo {bdf} > driver/unbind && echo > driver_override"
         ))?;
         guest.load_module("ioatdma")?;
-        let said: Vec<String> =
-            guest.vm.kernel_log(mark, 4)?.lines.into_iter().map(|line| line.text).collect();
-        // Its self-test met the fault; the module stays loaded, without the function.
-        ensure!(said.iter().any(|line| line.contains("Self-test copy")), "{said:#?}");
+        // Its probe, with the self-test, is over when the module can be removed. That the fault fired is asked below.
         guest
             .shell(&format!("rmmod ioatdma && echo vfio-pci > /sys/bus/pci/devices/{bdf}/driver_override"))?;
         guest.shell(&format!("echo {bdf} > /sys/bus/pci/drivers_probe"))?;
