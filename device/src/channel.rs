@@ -9,6 +9,7 @@ use ioat_spec::{ChanCtrl, ChanErr, ChannelState, DcaCtrl};
 use crate::complete::Permit;
 use crate::doorbell::Rung;
 use crate::fetch::{ALIGNMENT_MASK, Position};
+use crate::lint::ChannelLint;
 use crate::msix::Latch;
 use crate::signals::{Signal, Signals};
 use crate::translate::Operation;
@@ -144,6 +145,8 @@ pub(crate) struct Channel<F> {
     pub(crate) path_faults: Option<F>,
     /// The faults of stages 1 and 6, which happen under the channel's lock.
     pub(crate) edge_faults: F,
+    /// Watches the driver, if somebody asked for it.
+    pub(crate) lint: Option<ChannelLint>,
 }
 
 /// How a register write went.
@@ -173,6 +176,7 @@ impl<F> Channel<F> {
             latch: Latch::default(),
             path_faults: Some(path_faults),
             edge_faults,
+            lint: None,
         }
     }
 
@@ -307,6 +311,7 @@ impl<F> Channel<F> {
             latch: _,
             path_faults: _,
             edge_faults: _,
+            lint: _,
         } = self;
         *sequence = 0;
         *kept = Kept::default();

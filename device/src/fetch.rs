@@ -82,8 +82,9 @@ pub(crate) fn again<M: GuestMemory>(position: Position, memory: &M) -> Result<Fe
     load(position, memory).map(|descriptor| Fetched { descriptor, address, sequence })
 }
 
+/// A descriptor as it is in memory.
 #[inline(always)]
-fn load<M: GuestMemory>(position: Position, memory: &M) -> Result<Descriptor, ChanErr> {
+pub(crate) fn load<M: GuestMemory>(position: Position, memory: &M) -> Result<Descriptor, ChanErr> {
     let Position { address, first, .. } = position;
     if address & ALIGNMENT_MASK != 0 {
         return Err(if first { ChanErr::CHAIN_ADDRESS } else { ChanErr::DESCRIPTOR });

@@ -16,6 +16,7 @@ use ioat_stage::{Faults, Op, Point, Trace, Verdict};
 
 use crate::channel::{Channel, Taken};
 use crate::channel_registers::Outcome;
+use crate::lint::LintBook;
 use crate::memory::GuestMemory;
 use crate::msix::{self, InterruptSink};
 use crate::path::Terms;
@@ -27,10 +28,12 @@ use crate::unaffiliated::Unaffiliated;
 /// The device.
 pub struct Function<F, T> {
     profile: Profile,
-    unaffiliated: Unaffiliated,
-    channels: Box<[Mutex<Channel<F>>]>,
+    pub(crate) unaffiliated: Unaffiliated,
+    pub(crate) channels: Box<[Mutex<Channel<F>>]>,
     register_faults: Mutex<F>,
     trace: Arc<T>,
+    /// Where the driver's conduct is written down, if somebody asked for it.
+    pub(crate) lint: Option<Arc<LintBook>>,
 }
 
 /// What an access leaves to do.
@@ -91,6 +94,7 @@ impl<F: Faults, T: Trace> Function<F, T> {
             channels,
             register_faults: Mutex::new(faults(None)),
             trace: Arc::new(trace),
+            lint: None,
         }
     }
 
@@ -106,6 +110,7 @@ impl<F: Faults, T: Trace> Function<F, T> {
 
     /// Reads BAR0: any offset, any length.
     pub fn bar_read(&self, offset: u64, data: &mut [u8]) {
+        self.inspect_access(offset, data.len());
         if F::ACTIVE && self.register_verdict(offset, data.len()) == Verdict::AllOnes {
             data.fill(0xff);
             return;
@@ -117,6 +122,7 @@ impl<F: Faults, T: Trace> Function<F, T> {
 
     /// Writes BAR0: any offset, any length.
     pub fn bar_write(&self, offset: u64, data: &[u8]) -> Effects {
+        self.inspect_access(offset, data.len());
         let mut effects = Effects::default();
         for piece in pieces(&self.profile, offset, data.len()) {
             self.write_piece(&piece, data, &mut effects);
@@ -145,7 +151,9 @@ impl<F: Faults, T: Trace> Function<F, T> {
     pub fn reset(&self) -> Effects {
         let mut effects = Effects::default();
         for (number, channel) in self.channels.iter().enumerate() {
-            effects.note(number, Outcome { wake: false, quiesce: channel.lock().device_reset() });
+            let mut channel = channel.lock();
+            effects.note(number, Outcome { wake: false, quiesce: channel.device_reset() });
+            channel.observe();
         }
         self.unaffiliated.reset();
         effects
@@ -186,6 +194,7 @@ impl<F: Faults, T: Trace> Function<F, T> {
             current: channel.current,
             dca: None,
             ending: Ending::Stopped(None),
+            watch: channel.watch(),
         })
     }
 
@@ -194,7 +203,7 @@ impl<F: Faults, T: Trace> Function<F, T> {
     /// # Panics
     /// If the run is another function's.
     pub fn finish<M>(&self, run: Run<M, F, T>) -> Finished<M> {
-        let Run { terms, memory, faults, chain, completed, current, dca, ending, trace: _, signals: _ } = run;
+        let Run { terms, memory, faults, chain, completed, current, dca, ending, .. } = run;
         let mut channel = self.channels[usize::from(terms.channel)].lock();
         channel.path_faults = Some(faults);
         if channel.generation == terms.generation {
@@ -253,6 +262,7 @@ impl<F: Faults, T: Trace> Function<F, T> {
                 msix::deliver_pending(&mut channel.vector(&self.unaffiliated, &*self.trace));
                 effects.note(number, Outcome { wake: channel.has_work(), quiesce: false });
             } else {
+                channel.inspect_bus_master_off();
                 effects.note(number, Outcome { wake: false, quiesce: channel.park() });
             }
         }
@@ -280,10 +290,15 @@ impl<F: Faults, T: Trace> Function<F, T> {
 
     fn write_piece(&self, piece: &Piece, data: &[u8], effects: &mut Effects) {
         match piece.target {
-            Target::General(register) => self.unaffiliated.write(register, piece.written(data)),
+            Target::General(register) => {
+                self.inspect_general(register, piece.written(data));
+                self.unaffiliated.write(register, piece.written(data));
+            }
             Target::Channel(number, register) => {
                 let mut channel = self.channels[number].lock();
+                channel.inspect(register, piece.written(data), &self.unaffiliated);
                 let outcome = channel.write(register, piece.written(data), &self.unaffiliated, &*self.trace);
+                channel.observe();
                 effects.note(number, outcome);
             }
             Target::Tail(register) => self.unaffiliated.write_tail(register, piece.written(data)),

@@ -1,7 +1,8 @@
 //! A virtual Intel I/OAT v3 DMA engine.
 //!
 //! Reading order: what the engine stands on (guest memory, identity, registers, channel state), the six stages of the
-//! data path on the device's side, what puts them together (a run of descriptors, the function), and around that core
+//! data path on the device's side, what watches the driver beside it (the lint), what puts
+//! them together (a run of descriptors, the function), and around that core
 //! the threads (the engine) and the vfio-user server.
 
 pub mod memory;
@@ -37,6 +38,8 @@ mod copy;
 mod complete;
 
 mod msix;
+
+pub mod lint;
 
 pub mod run;
 

@@ -11,11 +11,15 @@ use std::sync::Arc;
 use anyhow::Context;
 use ioat_stage::{FaultBook, Faults, JsonLines, NoFaults, NoTrace, Pause, Side, ThreadPause, Trace};
 use vfio_user_ioat::engine::{Engine, Parts, Served, identity};
+use vfio_user_ioat::lint::{LintBook, Severity};
 use vfio_user_ioat::memory::DmaTable;
 use vfio_user_ioat::server::{IrqTable, Listener, Options, serve};
 use vmm_sys_util::eventfd::{EFD_CLOEXEC, EFD_NONBLOCK, EventFd};
 
-use options::Config;
+use options::{Config, Lint};
+
+/// The exit code of `--lint=deny` for a driver that broke a rule.
+const MISCONDUCT: u8 = 5;
 
 fn main() -> ExitCode {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
@@ -28,9 +32,7 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     match options::check(arguments) {
-        Ok(config) => {
-            run(config).map_or_else(|error| failed(&error, ExitCode::FAILURE), |()| ExitCode::SUCCESS)
-        }
+        Ok(config) => run(config).unwrap_or_else(|error| failed(&error, ExitCode::FAILURE)),
         Err(error) => failed(&error, options::USAGE.into()),
     }
 }
@@ -40,12 +42,28 @@ fn failed(error: &anyhow::Error, code: ExitCode) -> ExitCode {
     code
 }
 
-fn run(config: Config) -> anyhow::Result<()> {
+fn run(config: Config) -> anyhow::Result<ExitCode> {
+    let lint = config.lint;
+    let book = lint.map(|_| LintBook::new());
+    serve_config(config, book.clone())?;
+    Ok(book.map_or(ExitCode::SUCCESS, |book| sum_up(&book, lint)))
+}
+
+/// The lint's last word, whatever the log's level is.
+fn sum_up(book: &LintBook, lint: Option<Lint>) -> ExitCode {
+    eprintln!("{book}");
+    if lint == Some(Lint::Deny) && book.total(Severity::Violation) > 0 {
+        return ExitCode::from(MISCONDUCT);
+    }
+    ExitCode::SUCCESS
+}
+
+fn serve_config(config: Config, lint: Option<Arc<LintBook>>) -> anyhow::Result<()> {
     // First, so that a place that cannot be served leaves no trace file behind.
     let door = Door::open(&config)?;
     let pause: Arc<dyn Pause> = Arc::new(ThreadPause::new());
     if config.rules.is_empty() && config.trace.is_none() {
-        return serve_engine(config, door, pause, |_| NoFaults, NoTrace);
+        return serve_engine(config, door, pause, |_| NoFaults, NoTrace, lint);
     }
     let book = FaultBook::new(config.rules.iter().copied());
     let trace = match &config.trace {
@@ -55,7 +73,7 @@ fn run(config: Config) -> anyhow::Result<()> {
                 .with_context(|| format!("cannot create the trace file {}", path.display()))?,
         ),
     };
-    serve_engine(config, door, pause, move |_| book.faults(), trace)
+    serve_engine(config, door, pause, move |_| book.faults(), trace, lint)
 }
 
 /// Where clients come in, and what ends the program.
@@ -79,6 +97,7 @@ fn serve_engine<F, T>(
     pause: Arc<dyn Pause>,
     faults: impl FnMut(Option<u8>) -> F,
     trace: T,
+    lint: Option<Arc<LintBook>>,
 ) -> anyhow::Result<()>
 where
     F: Faults + 'static,
@@ -94,7 +113,10 @@ where
         pause,
         start_latency: config.start_latency,
     };
-    let engine = Engine::start(parts, faults).context("cannot start the channels' threads")?;
+    let engine = Engine::start_watched(parts, faults, lint).context("cannot start the channels' threads")?;
+    if config.lint.is_some() {
+        log::info!("lint: watching the driver");
+    }
     let backend = Served::new(engine, irqs, identity);
     let Config { profile, .. } = &config;
     log::info!(

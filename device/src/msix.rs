@@ -30,6 +30,15 @@ pub(crate) struct Latch {
     pub(crate) disabled: bool,
     /// The sequence of the newest event that waits.
     pending: Option<u64>,
+    /// The fault: the message that set INT_DIS was dropped.
+    lost: bool,
+}
+
+impl Latch {
+    /// The driver got an interrupt, has not re-armed, and another event waits for it.
+    pub(crate) fn holds_back(&self) -> bool {
+        self.disabled && !self.lost && self.pending.is_some()
+    }
 }
 
 /// A channel's way to its vector.
@@ -83,7 +92,8 @@ impl<F: Faults, T: Trace> Vector<'_, F, T> {
     fn send(&mut self, sequence: u64) {
         self.latch.disabled = true;
         let op = Op { channel: Some(self.channel), sequence, address: self.number(), len: 0 };
-        if self.faults.at(Point::Msix, &op) == Verdict::Drop {
+        self.latch.lost = self.faults.at(Point::Msix, &op) == Verdict::Drop;
+        if self.latch.lost {
             self.event(sequence, Mark::Faulted);
         } else {
             self.unaffiliated.send_message(self.channel);

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use clap::Parser;
 use ioat_stage::Rule;
+use vfio_user_ioat::lint;
 use vfio_user_ioat::profile::Profile;
 use vfio_user_ioat::server::Listener;
 
@@ -54,9 +55,23 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "RULE")]
     fault: Vec<String>,
 
+    /// Watch the driver: log what it must not do as it happens, and sum it up at the end. `deny`: then also end with
+    /// exit code 5 if it broke a rule
+    #[arg(long, value_name = "WHAT", num_args = 0..=1, require_equals = true, default_missing_value = "report")]
+    lint: Option<Lint>,
+
     /// What passes between a channel's start and its first visible effect, in microseconds
     #[arg(long, value_name = "US", default_value_t = 200)]
     start_latency_us: u64,
+}
+
+/// What to do about a driver that breaks rules.
+#[derive(clap::ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Lint {
+    /// Say so.
+    Report,
+    /// Say so, and fail in the end.
+    Deny,
 }
 
 const EXAMPLES: &str = "\
@@ -64,6 +79,7 @@ Examples:
   vfio-user-ioat --socket-path /tmp/dma.sock
   vfio-user-ioat --socket-path /tmp/dma.sock --fault 'msix[ch=0]: nth(3) drop'
   vfio-user-ioat --socket-path /tmp/dma.sock --profile netdma --vectors 0
+  vfio-user-ioat --socket-path /tmp/dma.sock --lint
 
 Attach it to QEMU (10.1 or newer) with shared memory:
   -object memory-backend-memfd,id=mem,size=1G,share=on -machine q35,memory-backend=mem \\
@@ -107,6 +123,7 @@ pub(crate) struct Config {
     pub(crate) trace: Option<PathBuf>,
     pub(crate) rules: Vec<Rule>,
     pub(crate) start_latency: Duration,
+    pub(crate) lint: Option<Lint>,
 }
 
 enum Place {
@@ -133,7 +150,8 @@ pub(crate) fn check(arguments: Arguments) -> anyhow::Result<Config> {
     }
     let rules = arguments.fault.iter().map(|rule| rule.parse()).collect::<Result<_, _>>()?;
     let start_latency = Duration::from_micros(arguments.start_latency_us);
-    Ok(Config { place, profile, once: arguments.once, trace: arguments.trace, rules, start_latency })
+    let Arguments { once, trace, lint, .. } = arguments;
+    Ok(Config { place, profile, once, trace, rules, start_latency, lint })
 }
 
 impl Config {
@@ -168,7 +186,8 @@ pub(crate) fn capabilities() -> String {
         "channels": {"min": 1, "max": Profile::CHANNELS_MAX},
         // At most one per channel.
         "vectors": {"min": 0, "max": Profile::CHANNELS_MAX},
-        "features": ["once", "trace", "fault"],
+        "features": ["once", "trace", "fault", "lint"],
+        "lint-rules": lint::Rule::ALL.map(lint::Rule::name),
         "fault-points": ["register", "fetch", "translate", "copy", "complete", "msix"],
     })
     .to_string()

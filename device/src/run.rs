@@ -14,6 +14,7 @@ use crate::channel::{Chain, Owed, Place};
 use crate::complete::{self, Notice, Permit, Retired};
 use crate::copy::{self, Copied};
 use crate::fetch;
+use crate::lint::{Nobody, Overheard, Watch, Watching, Witness};
 use crate::memory::GuestMemory;
 use crate::path::{Path, Terms};
 use crate::signals::{Signal, Signals};
@@ -41,6 +42,8 @@ pub struct Run<M, F, T> {
     /// The DCA target of the last context change.
     pub(crate) dca: Option<DcaCtrl>,
     pub(crate) ending: Ending,
+    /// Is told of every descriptor, if the lint is on.
+    pub(crate) watch: Option<Arc<Watch>>,
 }
 
 /// How a run ended.
@@ -61,8 +64,9 @@ enum Flow {
 }
 
 /// A step on its way.
-struct Progress<'a> {
+struct Progress<'a, W> {
     tally: Tally,
+    witness: W,
     owed: &'a mut Option<Owed>,
     starting: &'a mut bool,
     dca: &'a mut Option<DcaCtrl>,
@@ -95,24 +99,48 @@ impl<M: GuestMemory, F: Faults, T: Trace> Run<M, F, T> {
     }
 
     /// Executes what the step has to do. Takes no lock; looks at the orders to stop between descriptors, and every 64 KiB.
-    // Not inlined: the loop needs every register there is.
-    #[inline(never)]
     pub fn run(&mut self) {
-        let Self { terms, memory, faults, trace, signals, chain, completed, current, dca, ending } = self;
-        let mut path = Path { terms, memory, faults, trace: &**trace };
-        let Chain { place, starting, owed } = chain;
-        let (sound, ask_at) = (*completed, 0);
-        let tally =
-            Tally { place: *place, completed: *completed, current: *current, spent: 0, ask_at, sound };
-        let mut progress = Progress { tally, owed, starting, dca, ending, signals };
-        progress.execute_all(&mut path);
-        progress.verify(&mut path);
-        (*place, *completed, *current) =
-            (progress.tally.place, progress.tally.completed, progress.tally.current);
+        let Self { terms, memory, faults, trace, signals, chain, completed, current, dca, ending, watch } =
+            self;
+        let generation = terms.generation;
+        let step = Step { chain, completed, current, dca, ending, signals };
+        match watch {
+            None => carry_out(step, Nobody, Path { terms, memory, faults, trace: &**trace }),
+            Some(watch) => {
+                let trace = &Overheard(&**trace);
+                carry_out(step, Watching { watch, generation }, Path { terms, memory, faults, trace });
+            }
+        }
     }
 }
 
-impl Progress<'_> {
+/// What a step changes of its run.
+struct Step<'a> {
+    chain: &'a mut Chain,
+    completed: &'a mut u64,
+    current: &'a mut u64,
+    dca: &'a mut Option<DcaCtrl>,
+    ending: &'a mut Ending,
+    signals: &'a Signals,
+}
+
+// Not inlined: the loop needs every register there is.
+#[inline(never)]
+fn carry_out<W: Witness, M: GuestMemory, F: Faults, T: Trace>(
+    step: Step<'_>,
+    witness: W,
+    mut path: Path<'_, M, F, T>,
+) {
+    let Step { chain: Chain { place, starting, owed }, completed, current, dca, ending, signals } = step;
+    let (sound, ask_at) = (*completed, 0);
+    let tally = Tally { place: *place, completed: *completed, current: *current, spent: 0, ask_at, sound };
+    let mut progress = Progress { tally, witness, owed, starting, dca, ending, signals };
+    progress.execute_all(&mut path);
+    progress.verify(&mut path);
+    (*place, *completed, *current) = (progress.tally.place, progress.tally.completed, progress.tally.current);
+}
+
+impl<W: Witness> Progress<'_, W> {
     /// Descriptors, until the step ends.
     #[inline(always)]
     fn execute_all<M: GuestMemory, F: Faults, T: Trace>(&mut self, path: &mut Path<'_, M, F, T>) {
@@ -133,10 +161,10 @@ impl Progress<'_> {
     fn aside<M: GuestMemory, F: Faults, T: Trace>(
         &mut self,
         path: &mut Path<'_, M, F, T>,
-        way: impl FnOnce(&mut Progress<'_>, &mut Path<'_, M, F, T>) -> Flow,
+        way: impl FnOnce(&mut Progress<'_, W>, &mut Path<'_, M, F, T>) -> Flow,
     ) -> Flow {
-        let Self { tally, owed, starting, dca, ending, signals } = self;
-        let mut copy = Progress { tally: *tally, owed, starting, dca, ending, signals };
+        let Self { tally, witness, owed, starting, dca, ending, signals } = self;
+        let mut copy = Progress { tally: *tally, witness: *witness, owed, starting, dca, ending, signals };
         let flow = way(&mut copy, &mut path.again());
         *tally = copy.tally;
         flow
@@ -210,6 +238,7 @@ impl Progress<'_> {
         permit: Permit,
         path: &mut Path<'_, M, F, T>,
     ) -> Flow {
+        self.witness.completing(copied.slot.sequence);
         match complete::retire(copied, permit, self.tally.place.done, self.signals, path) {
             Ok(retired) => {
                 if permit != Permit::Silent {
@@ -241,8 +270,8 @@ impl Progress<'_> {
 
 /// One descriptor from its fetch on: stages 2 to 5.
 #[inline(always)]
-fn execute<M: GuestMemory, F: Faults, T: Trace>(
-    progress: &mut Progress<'_>,
+fn execute<W: Witness, M: GuestMemory, F: Faults, T: Trace>(
+    progress: &mut Progress<'_, W>,
     path: &mut Path<'_, M, F, T>,
 ) -> Flow {
     let fetched = match fetch::next(progress.tally.place.position(), path) {
@@ -250,6 +279,7 @@ fn execute<M: GuestMemory, F: Faults, T: Trace>(
         // There is nothing to go on with, so the channel halts even if the bit is masked: then without latching it.
         Err(chanerr) => return progress.halted(chanerr.without(path.terms.chan_err_msk), path),
     };
+    progress.witness.fetched(&fetched);
     let planned = match translate::plan(fetched, path) {
         Ok(planned) => planned,
         Err(Unplanned::Refused(refused)) => {

@@ -145,6 +145,11 @@ impl Unaffiliated {
         self.profile.vector_of(channel)
     }
 
+    /// Interrupt events reach the driver: as messages, or on the line at this moment.
+    pub(crate) fn interrupts_reach(&self) -> bool {
+        self.messages() || self.general.lock().general.asserts()
+    }
+
     /// The way of delivery has changed. Whoever listens from now on has missed when the line was asserted, so it is told again.
     pub(crate) fn delivery_changed(&self) {
         let mut upper = self.general.lock();

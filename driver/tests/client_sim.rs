@@ -2,16 +2,18 @@
 #![cfg(feature = "sim")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ioat_spec::ChanErr;
+use ioat_spec::{ChanErr, GeneralRegister};
 use ioat_stage::ThreadPause;
 use netdma::client::{Channel, ChannelOptions, Driver, Error, OpenError, Options};
 use netdma::contract::{AllocateError, CpuSet32};
-use netdma::hw::DmaBuffer;
 use netdma::hw::sim::{Sim, SimOptions};
+use netdma::hw::{DmaBuffer, Space};
 use netdma::ioat::IoatError;
+use vfio_user_ioat::lint::{LintBook, Rule};
 
 /// Liveness only: what is waited for takes milliseconds.
 const LONG: Duration = Duration::from_secs(20);
@@ -19,13 +21,40 @@ const LONG: Duration = Duration::from_secs(20);
 const SHORT: Duration = Duration::from_millis(100);
 const GUARD: usize = 64;
 
-fn open_with(rules: &[&str], processors: u32) -> Result<Driver, OpenError> {
-    let rules = rules.iter().map(|rule| rule.parse().unwrap()).collect();
-    let sim = Sim::open(SimOptions { rules, ..SimOptions::default() }, Arc::new(ThreadPause::new())).unwrap();
-    Driver::open(sim.device, Options { processors, timeout: LONG, ..Options::default() })
+/// A driver whose device watches it: in the end it has broken no rule, faults or not.
+struct Watched {
+    driver: Option<Driver>,
+    lint: Arc<LintBook>,
 }
 
-fn open(rules: &[&str]) -> (Driver, Channel) {
+impl Deref for Watched {
+    type Target = Driver;
+
+    fn deref(&self) -> &Driver {
+        self.driver.as_ref().unwrap()
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        // What it does while it closes counts as well.
+        drop(self.driver.take());
+        if !std::thread::panicking() {
+            assert_eq!(self.lint.to_string(), "lint: 0 violations, 0 notices");
+        }
+    }
+}
+
+fn open_with(rules: &[&str], processors: u32) -> Result<Watched, OpenError> {
+    let rules = rules.iter().map(|rule| rule.parse().unwrap()).collect();
+    let lint = LintBook::new();
+    let options = SimOptions { rules, lint: Some(lint.clone()), ..SimOptions::default() };
+    let sim = Sim::open(options, Arc::new(ThreadPause::new())).unwrap();
+    let driver = Driver::open(sim.device, Options { processors, timeout: LONG, ..Options::default() })?;
+    Ok(Watched { driver: Some(driver), lint })
+}
+
+fn open(rules: &[&str]) -> (Watched, Channel) {
     let driver = open_with(rules, 2).unwrap();
     let channel = driver.channel(ChannelOptions::default()).unwrap();
     (driver, channel)
@@ -311,4 +340,14 @@ fn a_suspended_channel_goes_on_where_it_stopped() {
     submission.wait(LONG).unwrap();
     assert!(contents(&to, 1 << 20) == data);
     moves_again(&driver, &channel);
+}
+
+/// So that a clean list is known to mean something: the same list, after one write that no driver makes.
+#[test]
+fn the_lint_of_the_in_process_device_sees_what_its_driver_writes() {
+    let lint = LintBook::new();
+    let options = SimOptions { lint: Some(lint.clone()), ..SimOptions::default() };
+    let sim = Sim::open(options, Arc::new(ThreadPause::new())).unwrap();
+    sim.device.write8(Space::Bar0, GeneralRegister::CbVer.offset(), 0).unwrap();
+    assert_eq!((lint.count(Rule::ReadOnlyRegister), lint.records().len()), (1, 1));
 }

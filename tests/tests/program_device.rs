@@ -323,6 +323,7 @@ fn capabilities_are_json_and_the_version_is_the_programs() {
     assert_eq!(capabilities["type"], "vfio-user");
     assert_eq!(capabilities["profiles"], serde_json::json!(["skx", "netdma"]));
     assert_eq!(capabilities["vectors"], serde_json::json!({"min": 0, "max": 8}));
+    assert_eq!(capabilities["lint-rules"][0], "chainaddr-while-active");
     let ran = device(&["--version"]);
     let version = capabilities["version"].as_str().unwrap();
     assert_eq!((ran.code, ran.out), (Some(0), format!("vfio-user-ioat {version}\n")));

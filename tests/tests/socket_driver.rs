@@ -44,6 +44,19 @@ fn details(report: &Value) -> String {
     steps.map(|step| format!("{}: {}\n", step["name"], step["detail"].as_str().unwrap_or_default())).collect()
 }
 
+/// A device that watches its driver.
+fn watched(arguments: &[&str]) -> Device {
+    Device::start(&[&["--lint=deny"], arguments].concat())
+}
+
+/// Ends a watched device: its driver has broken no rule.
+fn broke_no_rule(device: Device) {
+    device.process.signal("TERM");
+    let ran = device.process.wait();
+    let summary = ran.err.lines().filter(|line| line.starts_with("lint: ")).collect::<Vec<_>>();
+    assert_eq!((ran.code, summary), (Some(0), vec!["lint: 0 violations, 0 notices"]), "{}", ran.err);
+}
+
 /// The device is as good as new for the next client.
 fn serves_the_next(device: &Device) {
     let ran = selftest(&[], device);
@@ -52,12 +65,13 @@ fn serves_the_next(device: &Device) {
 
 #[test]
 fn every_step_of_the_selftest_passes() {
-    let device = Device::start(&[]);
+    let device = watched(&[]);
     let ran = selftest(&[], &device);
     assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""), "{}", ran.out);
     assert_eq!(ran.out.lines().last(), Some("9 passed, 0 failed"));
     let head = format!("selftest on socket {}: 4 channels", device.socket.display());
     assert!(ran.out.starts_with(&head), "{}", ran.out);
+    broke_no_rule(device);
 }
 
 #[test]
@@ -78,11 +92,12 @@ fn the_selftest_passes_by_the_line_and_with_fewer_messages_than_channels() {
 #[test]
 fn the_selftest_passes_on_one_channel_and_on_eight() {
     for channels in ["1", "8"] {
-        let device = Device::start(&["--channels", channels]);
+        let device = watched(&["--channels", channels]);
         let ran = selftest(&["--json"], &device);
         assert_eq!(ran.code, Some(0), "{}", ran.err);
         let report = report(&ran);
         assert_eq!(report["vectors"].as_array().unwrap().len().to_string(), channels);
+        broke_no_rule(device);
     }
 }
 
@@ -99,7 +114,7 @@ fn info_names_the_engine_behind_the_socket() {
 
 #[test]
 fn a_file_goes_through_the_device_and_comes_out_the_same() {
-    let device = Device::start(&[]);
+    let device = watched(&[]);
     let (input, output) = (device.folder.path().join("input"), device.folder.path().join("output"));
     let data: Vec<u8> = (0..3_000_089_u32).map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()[3]).collect();
     fs::write(&input, &data).unwrap();
@@ -108,22 +123,58 @@ fn a_file_goes_through_the_device_and_comes_out_the_same() {
     assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""));
     assert!(ran.out.contains("on channel 3 and verified"), "{}", ran.out);
     assert!(fs::read(&output).unwrap() == data);
+    broke_no_rule(device);
+}
+
+/// A driver that starts an endless copy, and arms the channel again in the middle of it.
+#[test]
+fn a_driver_that_breaks_a_rule_is_named_and_fails_a_device_that_denies() {
+    for (lint, code) in [("--lint", 0), ("--lint=deny", 5)] {
+        let device = Device::start(&[lint]);
+        let mut engine = Engine::open(&device.socket);
+        engine.start(1, u16::MAX);
+        engine.write(0x110, 0x4000, 8);
+        device.process.says("lint: violation chainaddr-while-active: channel 1, CHAINADDR: found 0x4000, ");
+        drop(engine);
+        device.process.signal("TERM");
+        let ran = device.process.wait();
+        assert_eq!(ran.code, Some(code), "{}", ran.err);
+        assert!(
+            ran.err.contains("\nlint: 1 violations, 0 notices\nlint: 1 x violation chainaddr"),
+            "{}",
+            ran.err
+        );
+    }
+}
+
+/// Without the flag nobody looks.
+#[test]
+fn without_the_flag_nothing_is_said_of_a_driver() {
+    let device = Device::start(&[]);
+    let mut engine = Engine::open(&device.socket);
+    engine.start(1, u16::MAX);
+    engine.write(0x110, 0x4000, 8);
+    drop(engine);
+    device.process.signal("TERM");
+    let ran = device.process.wait();
+    assert!(ran.code == Some(0) && !ran.err.contains("lint"), "{}", ran.err);
 }
 
 #[test]
 fn lost_msix_is_recovered() {
-    let device = Device::start(&["--fault", "msix: nth(3) drop"]);
+    let device = watched(&["--fault", "msix: nth(3) drop"]);
     let ran = selftest(&["--json"], &device);
     let report = report(&ran);
     assert_eq!((ran.code, &report["failed"]), (Some(0), &0.into()), "{}{}", details(&report), ran.err);
     assert!(details(&report).contains("recovered 1 lost interrupt"), "{}", details(&report));
+    broke_no_rule(device);
 }
 
 /// Under this rule one step ends in the typed error that `text` begins: a failure, but not an unexpected one, and the
 /// channel works afterwards.
 fn is_a_typed_error_that_the_channel_survives(rule: &str, text: &str) {
     for expected in [false, true] {
-        let device = Device::start(&["--fault", rule]);
+        let device = watched(&["--fault", rule]);
         let arguments = ["--json", "--timeout-ms", "400", "--expect-fault"];
         let ran = selftest(&arguments[..if expected { 4 } else { 3 }], &device);
         let report = report(&ran);
@@ -133,6 +184,7 @@ fn is_a_typed_error_that_the_channel_survives(rule: &str, text: &str) {
         assert_eq!(report["failed"], if expected { 0 } else { 1 }, "{details}");
         // The rule is used up.
         serves_the_next(&device);
+        broke_no_rule(device);
     }
 }
 

@@ -7,7 +7,7 @@ use ioat_stage::{Faults, Trace};
 
 use super::Engine;
 use crate::InterruptSink;
-use crate::memory::{Access, MapError, UnmapError};
+use crate::memory::{Access, MapError};
 use crate::server::{
     Backend, DmaMap, DmaUnmap, Errno, FileAccess, Identity, IrqChange, IrqInfo, IrqTable, RegionInfo, irq,
     region,
@@ -116,13 +116,14 @@ where
 
     fn dma_unmap(&self, what: DmaUnmap) -> Result<(), Errno> {
         match what {
-            DmaUnmap::All => self.engine.unmap(|table| Ok(table.unmap_all())),
-            DmaUnmap::Range { iova, size } => {
-                self.engine.unmap(|table| table.unmap(iova, size)).map_err(|error: UnmapError| {
-                    log::warn!("DMA_UNMAP of {size:#x} bytes at {iova:#x} refused: {error}");
-                    Errno::EINVAL
-                })
+            DmaUnmap::All => {
+                self.engine.unmap_all();
+                Ok(())
             }
+            DmaUnmap::Range { iova, size } => self.engine.unmap_range(iova, size).map_err(|error| {
+                log::warn!("DMA_UNMAP of {size:#x} bytes at {iova:#x} refused: {error}");
+                Errno::EINVAL
+            }),
         }
     }
 
@@ -139,8 +140,7 @@ where
 
     fn client_gone(&self) {
         self.engine.reset();
-        let unmapped: Result<(), UnmapError> = self.engine.unmap(|table| Ok(table.unmap_all()));
-        debug_assert!(unmapped.is_ok());
+        self.engine.unmap_all();
         self.irqs.release();
     }
 }

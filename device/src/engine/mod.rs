@@ -18,7 +18,8 @@ pub use backend::{Served, identity};
 
 use crate::InterruptSink;
 use crate::function::{Effects, Function};
-use crate::memory::{DmaTable, Unmapped};
+use crate::lint::LintBook;
+use crate::memory::{DmaTable, UnmapError, Unmapped};
 use crate::profile::Profile;
 
 /// What an engine is made of.
@@ -69,8 +70,24 @@ where
     /// # Errors
     /// When the system gives no thread.
     pub fn start(parts: Parts<T>, faults: impl FnMut(Option<u8>) -> F) -> std::io::Result<Self> {
+        Self::start_watched(parts, faults, None)
+    }
+
+    /// As [`start`](Self::start), with the driver's conduct written into `lint`.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn start_watched(
+        parts: Parts<T>,
+        faults: impl FnMut(Option<u8>) -> F,
+        lint: Option<Arc<LintBook>>,
+    ) -> std::io::Result<Self> {
         let Parts { profile, table, interrupts, trace, pause, start_latency } = parts;
         let function = Function::new(profile, faults, trace, interrupts);
+        let function = match &lint {
+            None => function,
+            Some(book) => function.watched(book, &table),
+        };
         let channels = usize::from(profile.channels);
         let shared = Arc::new(Shared {
             function,
@@ -99,6 +116,10 @@ where
     /// Writes BAR0; returns when the write's effect holds.
     pub fn bar_write(&self, offset: u64, data: &[u8]) {
         let effects = self.shared.function.bar_write(offset, data);
+        if self.shared.function.is_watched() {
+            // The lint may have held memory, as a worker does.
+            self.shared.pause.ring(&self.shared.released);
+        }
         self.shared.apply(effects);
     }
 
@@ -124,10 +145,30 @@ where
         self.shared.function.delivery_changed();
     }
 
-    /// The client's memory. To unmap, use [`Engine::unmap`].
+    /// The client's memory. To unmap, use [`Engine::unmap_range`].
     #[must_use]
     pub fn table(&self) -> &Arc<DmaTable> {
         &self.shared.table
+    }
+
+    /// Unmaps a range, as [`unmap`](Self::unmap) does. The lint hears of it.
+    ///
+    /// # Errors
+    /// [`UnmapError`], and nothing is changed.
+    pub fn unmap_range(&self, iova: u64, size: u64) -> Result<(), UnmapError> {
+        let last = iova.saturating_add(size.saturating_sub(1));
+        let findings = self.shared.function.inspect_unmap(iova, last);
+        self.unmap(|table| table.unmap(iova, size))?;
+        self.shared.function.note(findings);
+        Ok(())
+    }
+
+    /// Unmaps everything. The lint hears of it.
+    pub fn unmap_all(&self) {
+        let findings = self.shared.function.inspect_unmap(0, u64::MAX);
+        let unmapped: Result<(), UnmapError> = self.unmap(|table| Ok(table.unmap_all()));
+        debug_assert!(unmapped.is_ok());
+        self.shared.function.note(findings);
     }
 
     /// Unmaps by `unmap` and returns when nothing in flight uses what it took away.

@@ -9,14 +9,15 @@ use crate::channel::Owed;
 use crate::complete::{self, Notice, Permit, Retired};
 use crate::copy::{self, Copied, Unfinished};
 use crate::fetch;
+use crate::lint::Witness;
 use crate::memory::GuestMemory;
 use crate::path::Path;
 use crate::translate::{self, Kind, Operation, Planned, Ranges};
 
 /// The rest of a descriptor that an earlier step left half done.
 #[inline(never)]
-pub(super) fn carry_on<M: GuestMemory, F: Faults, T: Trace>(
-    progress: &mut Progress<'_>,
+pub(super) fn carry_on<W: Witness, M: GuestMemory, F: Faults, T: Trace>(
+    progress: &mut Progress<'_, W>,
     path: &mut Path<'_, M, F, T>,
 ) -> Flow {
     match progress.owed.take() {
@@ -27,8 +28,8 @@ pub(super) fn carry_on<M: GuestMemory, F: Faults, T: Trace>(
 
 /// A descriptor that few ask for: page breaks, a context change.
 #[inline(never)]
-pub(super) fn rare<M: GuestMemory, F: Faults, T: Trace>(
-    progress: &mut Progress<'_>,
+pub(super) fn rare<W: Witness, M: GuestMemory, F: Faults, T: Trace>(
+    progress: &mut Progress<'_, W>,
     path: &mut Path<'_, M, F, T>,
 ) -> Flow {
     let fetched = match fetch::again(progress.tally.place.position(), path.memory) {
@@ -46,9 +47,9 @@ pub(super) fn rare<M: GuestMemory, F: Faults, T: Trace>(
 }
 
 /// What is owed, from where it stands.
-fn carry_out<M: GuestMemory, F: Faults, T: Trace>(
+fn carry_out<W: Witness, M: GuestMemory, F: Faults, T: Trace>(
     Owed { operation, permit }: Owed,
-    progress: &mut Progress<'_>,
+    progress: &mut Progress<'_, W>,
     path: &mut Path<'_, M, F, T>,
 ) -> Flow {
     if operation.kind == Kind::Context {
@@ -66,10 +67,10 @@ fn carry_out<M: GuestMemory, F: Faults, T: Trace>(
 
 /// A context change takes two steps: its target is published at the end of the first one, its word is stored in the second. So
 /// whoever sees the word finds the target in DCACTRL.
-fn change_context<M: GuestMemory, F: Faults, T: Trace>(
+fn change_context<W: Witness, M: GuestMemory, F: Faults, T: Trace>(
     operation: Operation,
     permit: Permit,
-    progress: &mut Progress<'_>,
+    progress: &mut Progress<'_, W>,
     path: &mut Path<'_, M, F, T>,
 ) -> Flow {
     if operation.at != 0 {
@@ -88,10 +89,10 @@ fn change_context<M: GuestMemory, F: Faults, T: Trace>(
 
 /// What follows the first piece of a descriptor, if it was not all of it.
 #[inline(never)]
-pub(super) fn finish_later<M: GuestMemory, F: Faults, T: Trace>(
+pub(super) fn finish_later<W: Witness, M: GuestMemory, F: Faults, T: Trace>(
     unfinished: Unfinished,
     permit: Permit,
-    progress: &mut Progress<'_>,
+    progress: &mut Progress<'_, W>,
     path: &mut Path<'_, M, F, T>,
 ) -> Flow {
     let outcome = match unfinished {
@@ -110,10 +111,10 @@ pub(super) fn finish_later<M: GuestMemory, F: Faults, T: Trace>(
 }
 
 /// Retires a descriptor that took more than one piece or step.
-fn settle<M: GuestMemory, F: Faults, T: Trace>(
+fn settle<W: Witness, M: GuestMemory, F: Faults, T: Trace>(
     copied: Copied,
     permit: Permit,
-    progress: &mut Progress<'_>,
+    progress: &mut Progress<'_, W>,
     path: &mut Path<'_, M, F, T>,
 ) -> Flow {
     if permit != Permit::Early {
@@ -128,12 +129,13 @@ fn settle<M: GuestMemory, F: Faults, T: Trace>(
 
 /// The fault `early`: the word and what follows it now, the data in a later step.
 #[cold]
-pub(super) fn complete_early<M: GuestMemory, F: Faults, T: Trace>(
+pub(super) fn complete_early<W: Witness, M: GuestMemory, F: Faults, T: Trace>(
     operation: Operation,
-    progress: &mut Progress<'_>,
+    progress: &mut Progress<'_, W>,
     path: &mut Path<'_, M, F, T>,
 ) -> Flow {
     let done = progress.tally.place.done;
+    progress.witness.completing(operation.slot.sequence);
     match complete::retire_early(&operation.slot, done, progress.signals, path) {
         Ok(retired) => {
             progress.tally.completed = retired.completed;

@@ -13,6 +13,7 @@ use ioat_spec::register::channel_base;
 use ioat_spec::{ChannelRegister, ChannelState, Control, Descriptor};
 use ioat_stage::sync::Mutex;
 use ioat_stage::{Event, FaultBook, Faults, NoFaults, Recorder, RuleFaults, Stage};
+use vfio_user_ioat::lint::LintBook;
 use vfio_user_ioat::memory::{Access, DmaTable, Pin, Reader};
 use vfio_user_ioat::{Begin, Effects, Function, InterruptSink, Profile, Run};
 use zerocopy::IntoBytes;
@@ -118,6 +119,16 @@ impl Bench {
     /// The same for another profile.
     pub(crate) fn of(profile: Profile) -> Self {
         Self::with(profile, |_| NoFaults)
+    }
+}
+
+impl Bench {
+    /// The same, with the lint on.
+    pub(crate) fn watched() -> (Self, Arc<LintBook>) {
+        let book = LintBook::new();
+        let bench = Self::new();
+        let function = bench.function.watched(&book, &bench.table);
+        (Self { function, ..bench }, book)
     }
 }
 

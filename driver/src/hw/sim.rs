@@ -8,6 +8,7 @@ use ioat_spec::pci::{BAR0_SIZE, CONFIG_SIZE};
 use ioat_stage::{FaultBook, Faults, NoFaults, NoTrace, Pause, Rule, Trace};
 use vfio_user_ioat::Profile;
 use vfio_user_ioat::engine::{Engine, Parts};
+use vfio_user_ioat::lint::LintBook;
 use vfio_user_ioat::memory::{Access, DmaTable};
 use vm_memory::MmapRegion;
 
@@ -32,6 +33,8 @@ pub struct SimOptions {
     /// What passes between a channel's start and its first visible effect. A driver must not depend on it, so
     /// there is none unless it is asked for.
     pub start_latency: Duration,
+    /// Where the engine writes down what its driver must not do; none costs nothing.
+    pub lint: Option<Arc<LintBook>>,
 }
 
 impl Default for SimOptions {
@@ -43,6 +46,7 @@ impl Default for SimOptions {
             rules: Vec::new(),
             trace: None,
             start_latency: Duration::ZERO,
+            lint: None,
         }
     }
 }
@@ -61,7 +65,7 @@ impl Sim {
     /// # Errors
     /// [`HwError::Open`] for an unknown profile, a number of channels or vectors that it cannot have, or no threads.
     pub fn open(options: SimOptions, pause: Arc<dyn Pause>) -> Result<Self, HwError> {
-        let SimOptions { profile: name, channels, vectors, rules, trace, start_latency } = options;
+        let SimOptions { profile: name, channels, vectors, rules, trace, start_latency, lint } = options;
         let profile = profile(&name, channels, vectors)?;
         let interrupts = Arc::new(SimInterrupts::new(profile.vectors(), pause.clone()));
         let parts = Parts {
@@ -74,12 +78,12 @@ impl Sim {
         };
         let faults = FaultBook::new(rules.iter().copied());
         let (registers, mapper) = if rules.is_empty() && trace.is_none() {
-            run(parts, |_| NoFaults)?
+            run(parts, |_| NoFaults, lint)?
         } else {
             let Parts { profile, table, interrupts, pause, start_latency, .. } = parts;
             let trace: Arc<dyn Trace> = trace.unwrap_or_else(|| Arc::new(NoTrace));
             let parts = Parts { profile, table, interrupts, trace, pause, start_latency };
-            run(parts, |_| faults.faults())?
+            run(parts, |_| faults.faults(), lint)?
         };
         let memory = MappedMemory::new(mapper, Backing::Memfd, IovaSpace::default());
         let name = format!("sim {}", profile.name);
@@ -105,12 +109,16 @@ fn profile(name: &str, channels: Option<u8>, vectors: Option<u16>) -> Result<Pro
 
 type Faces = (Arc<dyn Registers>, Arc<dyn Mapper>);
 
-fn run<F, T>(parts: Parts<T>, faults: impl FnMut(Option<u8>) -> F) -> Result<Faces, HwError>
+fn run<F, T>(
+    parts: Parts<T>,
+    faults: impl FnMut(Option<u8>) -> F,
+    lint: Option<Arc<LintBook>>,
+) -> Result<Faces, HwError>
 where
     F: Faults + 'static,
     T: Trace + 'static,
 {
-    let engine = Engine::start(parts, faults);
+    let engine = Engine::start_watched(parts, faults, lint);
     let engine =
         engine.map_err(|error| HwError::Open(format!("cannot start the device's threads: {error}")))?;
     let engine = Arc::new(InProcess(engine));
@@ -156,7 +164,7 @@ impl<F: Faults + 'static, T: Trace + 'static> Mapper for InProcess<F, T> {
     }
 
     fn unmap(&self, iova: u64, len: usize) -> Result<(), HwError> {
-        let unmapped = self.0.unmap(|table| table.unmap(iova, len as u64));
+        let unmapped = self.0.unmap_range(iova, len as u64);
         unmapped.map_err(|error| HwError::Map { len, iova, source: io::Error::other(error) })
     }
 }

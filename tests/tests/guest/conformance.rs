@@ -10,9 +10,9 @@ pub(crate) fn skx(guest: &mut Guest) -> Result<()> {
     suite(guest, 0, "skx")
 }
 
-/// On device 1 of the guest with the newest kernel, of the synthetic profile.
+/// On device 3 of the guest with the newest kernel, of the synthetic profile.
 pub(crate) fn netdma(guest: &mut Guest) -> Result<()> {
-    suite(guest, 1, "netdma")
+    suite(guest, 3, "netdma")
 }
 
 fn suite(guest: &mut Guest, device: usize, profile: &str) -> Result<()> {

@@ -2,6 +2,7 @@
 //! same device program. Each guest boots once and then answers many checks.
 
 mod checks;
+mod conduct;
 mod conformance;
 mod guest;
 mod ioatdma;
