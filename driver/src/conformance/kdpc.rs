@@ -397,6 +397,13 @@ fn l_kd_09_what_waits_starts_with_4_entries_or_after_10_ms(_: &Bench<'_>) -> Ver
     drain(&queues, CPU_0);
     ensure!(queues.insert(&important(Low), CPU_0, (0, 0)).is_some(), "an insert after working off");
     ensure_eq!(queues.due(CPU_0), Due::Later, "what one entry asks for afterwards");
+    drain(&queues, CPU_0);
+    // The same when what started the processor was removed before the processor came to it.
+    let high = important(High);
+    ensure!(queues.insert(&high, CPU_0, (0, 0)).is_some() && queues.remove(&high), "an insert taken back");
+    ensure_eq!(queues.due(CPU_0), Due::Nothing, "what an empty queue asks for");
+    ensure!(queues.insert(&important(Low), CPU_0, (0, 0)).is_some(), "an insert after taking back");
+    ensure_eq!(queues.due(CPU_0), Due::Later, "what one entry asks for after taking back");
     nothing_waits_for_ever()
 }
 
