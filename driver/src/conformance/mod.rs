@@ -27,7 +27,11 @@ mod line;
 
 mod queue;
 
+mod processor;
+
 mod kdpc;
+
+mod importance;
 
 pub use bench::{Bench, NotPassed, Place, Unavailable, Verdict, Wanted};
 #[cfg(feature = "sim")]
@@ -127,8 +131,8 @@ pub fn statements() -> impl Iterator<Item = &'static Statement> {
         isr::CHOICES,
         line::CHOICES,
         throttle::CHOICES,
-        queue::CHOICES,
-        kdpc::CHOICES,
+        processor::CHOICES,
+        importance::CHOICES,
     ]
     .into_iter()
     .flatten()
