@@ -3,17 +3,15 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use ioat_stage::NoTrace;
 use ioat_stage::sync::Mutex;
 
-use super::recording::{Gate, Plan, aside, asks, passive, pause, processors, quiet, register};
-use super::scripted_source::ScriptedSource;
+use super::recording::{Gate, aside, passive, pause, processors, quiet};
 use super::{Bench, NotPassed, Statement, Verdict, ensure, ensure_eq, statement};
-use crate::contract::{CpuNumber, GroupAffinity, ProcessorNumber};
+use crate::contract::{CpuNumber, ProcessorNumber};
 use crate::irql::AtDispatch;
-use crate::ndis::queue::{DpcObjects, DpcQueues, Due, KdpcObject, Running};
+use crate::ndis::queue::{DpcQueues, KdpcObject, Running};
 use crate::ndis::{
-    DpcImportance, DpcRequest, Kdpc, KdpcCall, Processors, ke_flush_queued_dpcs, ke_insert_queue_dpc,
+    DpcImportance, Kdpc, KdpcCall, Processors, ke_flush_queued_dpcs, ke_insert_queue_dpc,
     ke_remove_queue_dpc, ke_set_importance_dpc, ke_set_target_processor_dpc,
 };
 
@@ -92,56 +90,29 @@ pub(super) const STATEMENTS: &[Statement] = &[
     ),
 ];
 
-pub(super) const CHOICES: &[Statement] = &[
-    statement!(
-        "L-KD-6",
-        l_kd_06_an_ordinary_thread_inserts_on_processor_0,
-        Choice,
-        Library,
-        "our threads are on no processor until they are in a DPC or a service routine",
-        "an object without a target that an ordinary thread inserts runs on processor 0; a service routine inserts on its own processor"
-    ),
-    statement!(
-        "L-KD-9",
-        l_kd_09_what_waits_starts_with_4_entries_or_after_10_ms,
-        Choice,
-        Library,
-        "ker/organization-of-dpc-queues names a depth and a rate without numbers",
-        "entries that need not start their processor wait until there are 4, something else starts it, or 10 milliseconds have passed"
-    ),
-    statement!(
-        "L-KD-10",
-        l_kd_10_ndis_dpcs_have_medium_high_importance,
-        Choice,
-        Library,
-        "no page says which importance NDIS gives its DPCs",
-        "NDIS DPCs go to the tail of the queue and always start their processor"
-    ),
-];
+pub(super) const CPU_0: CpuNumber = CpuNumber(0);
 
-const CPU_0: CpuNumber = CpuNumber(0);
-
-const CPU_1: CpuNumber = CpuNumber(1);
+pub(super) const CPU_1: CpuNumber = CpuNumber(1);
 
 /// The queues of two processors, without workers, and room for `objects`.
-fn queues(objects: u32) -> DpcQueues<()> {
+pub(super) fn queues(objects: u32) -> DpcQueues<()> {
     let queues = DpcQueues::new(2);
     queues.reserve(objects);
     queues
 }
 
-fn object() -> Arc<KdpcObject> {
+pub(super) fn object() -> Arc<KdpcObject> {
     Arc::new(KdpcObject::new(Box::new(|_, _| {}), 0))
 }
 
-fn important(importance: DpcImportance) -> Arc<KdpcObject> {
+pub(super) fn important(importance: DpcImportance) -> Arc<KdpcObject> {
     let object = object();
     object.set_importance(importance);
     object
 }
 
 /// The first arguments of all that a processor runs now.
-fn drain(queues: &DpcQueues<()>, cpu: CpuNumber) -> Vec<u64> {
+pub(super) fn drain(queues: &DpcQueues<()>, cpu: CpuNumber) -> Vec<u64> {
     let mut ran = Vec::new();
     while let Some(running) = queues.next(cpu) {
         if let Running::Kernel(kernel) = running {
@@ -152,10 +123,10 @@ fn drain(queues: &DpcQueues<()>, cpu: CpuNumber) -> Vec<u64> {
 }
 
 /// What ran: the processor, and both arguments.
-type Ran = Arc<Mutex<Vec<(u32, u64, u64)>>>;
+pub(super) type Ran = Arc<Mutex<Vec<(u32, u64, u64)>>>;
 
 /// An object whose runs are noted.
-fn noted(processors: &Processors) -> (Kdpc, Ran) {
+pub(super) fn noted(processors: &Processors) -> (Kdpc, Ran) {
     let ran = Ran::default();
     let of_routine = ran.clone();
     let routine = move |call: &KdpcCall<'_>, _: &AtDispatch| {
@@ -344,85 +315,5 @@ fn c_kd_09_dpcs_of_one_processor_never_overlap(_: &Bench<'_>) -> Verdict {
     ke_flush_queued_dpcs(&processors, &passive()?);
     ensure!(runs.load(Ordering::SeqCst) >= 3, "not every object ran");
     ensure_eq!(overlaps.load(Ordering::SeqCst), 0, "runs that began inside another");
-    Ok(())
-}
-
-fn l_kd_06_an_ordinary_thread_inserts_on_processor_0(_: &Bench<'_>) -> Verdict {
-    let (processors, source) = (processors(3)?, ScriptedSource::messages(1));
-    let (dpc, ran) = noted(&processors);
-    ensure!(ke_insert_queue_dpc(&dpc, 0, 0), "the thread's insert");
-    ke_flush_queued_dpcs(&processors, &passive()?);
-    let dpc = Arc::new(dpc);
-    let of_isr = dpc.clone();
-    let isr = Box::new(move |_: &_, _, _: &_| {
-        ke_insert_queue_dpc(&of_isr, 1, 0);
-        asks(DpcRequest::None)
-    });
-    let registered = register(&processors, &source, Plan { isr, affinity: vec![2], ..Plan::default() })?;
-    source.fire(0);
-    registered.miniport.isrs.wait_for(1, "service routines")?;
-    ke_flush_queued_dpcs(&processors, &passive()?);
-    ensure_eq!(*ran.lock(), [(0, 0, 0), (2, 1, 0)], "the processor of each run");
-    Ok(())
-}
-
-fn l_kd_09_what_waits_starts_with_4_entries_or_after_10_ms(_: &Bench<'_>) -> Verdict {
-    use DpcImportance::{High, Low, Medium, MediumHigh};
-    let cases = [
-        (Low, CPU_0, Due::Later),
-        (Low, CPU_1, Due::Later),
-        (Medium, CPU_0, Due::Now),
-        (Medium, CPU_1, Due::Later),
-        (MediumHigh, CPU_1, Due::Now),
-        (High, CPU_1, Due::Now),
-    ];
-    for (importance, target, due) in cases {
-        let (queues, object) = (queues(1), important(importance));
-        let number = target.into();
-        queues.set_target(&object, number)?;
-        ensure!(queues.insert(&object, CPU_0, (0, 0)).is_some(), "{importance:?} on {target}");
-        ensure_eq!(queues.due(target), due, "what {importance:?} asks of {target}, from processor 0");
-    }
-    let queues = queues(5);
-    let due = |_| {
-        let inserted = queues.insert(&important(Low), CPU_0, (0, 0));
-        inserted.map(|_| queues.due(CPU_0))
-    };
-    let found: Vec<_> = (0..4).map(due).collect();
-    let (later, now) = (Some(Due::Later), Some(Due::Now));
-    ensure_eq!(found, [later, later, later, now], "what 1 to 4 entries of low importance ask for");
-    // Working off, the processor reaches what comes meanwhile; when it found nothing, it is as before.
-    ensure!(queues.next(CPU_0).is_some(), "an entry");
-    ensure_eq!(queues.due(CPU_0), Due::Now, "what three entries ask for once the processor works");
-    drain(&queues, CPU_0);
-    ensure!(queues.insert(&important(Low), CPU_0, (0, 0)).is_some(), "an insert after working off");
-    ensure_eq!(queues.due(CPU_0), Due::Later, "what one entry asks for afterwards");
-    nothing_waits_for_ever()
-}
-
-/// One entry of low importance, and nothing else: it runs all the same.
-fn nothing_waits_for_ever() -> Verdict {
-    let processors = Processors::start(2, pause(), Arc::new(NoTrace))?;
-    let ran = Gate::new();
-    let of_routine = ran.clone();
-    let dpc = Kdpc::new(&processors, move |_: &KdpcCall<'_>, _: &AtDispatch| of_routine.open(), 0);
-    ke_set_target_processor_dpc(&dpc, 1);
-    ke_set_importance_dpc(&dpc, DpcImportance::Low);
-    ensure!(ke_insert_queue_dpc(&dpc, 0, 0), "the insert");
-    ran.expect("the run of an entry of low importance")
-}
-
-fn l_kd_10_ndis_dpcs_have_medium_high_importance(_: &Bench<'_>) -> Verdict {
-    let queues = queues(3);
-    let ndis = Arc::new(DpcObjects::new((), 1, &queues));
-    ensure!(queues.insert(&important(DpcImportance::Low), CPU_0, (1, 0)).is_some(), "the first insert");
-    ensure_eq!(queues.due(CPU_0), Due::Later, "what an entry of low importance asks for");
-    let queued = queues.queue(&ndis, 0, GroupAffinity { group: 0, mask: 1 }, None);
-    ensure_eq!((queued, queues.due(CPU_0)), (1, Due::Now), "an NDIS request, and what it asks for");
-    let mut order = Vec::new();
-    while let Some(running) = queues.next(CPU_0) {
-        order.push(matches!(running, Running::Interrupt(_)));
-    }
-    ensure_eq!(order, [false, true], "whether each run is the NDIS DPC's");
     Ok(())
 }

@@ -51,7 +51,11 @@ mod throttle;
 
 mod queue;
 
+mod processor;
+
 mod kdpc;
+
+mod importance;
 
 mod composition;
 
@@ -167,8 +171,8 @@ const SECTIONS: &[&[Statement]] = &[
     isr::CHOICES,
     line::CHOICES,
     throttle::CHOICES,
-    queue::CHOICES,
-    kdpc::CHOICES,
+    processor::CHOICES,
+    importance::CHOICES,
     composition::CHOICES,
 ];
 

@@ -236,6 +236,8 @@ impl Engine {
             waits_until = None;
             while !self.stop.load(Ordering::SeqCst) {
                 let Some(running) = self.queues.next(cpu) else { break };
+                // Off the queue and not yet running: where a lost completion would hide.
+                self.pause.point();
                 dpc::run(running, cpu, self);
             }
         }
