@@ -12,7 +12,10 @@ pub(super) fn work<F: Faults, T: Trace>(shared: &Shared<F, T>, channel: usize) {
         let seen = bell.seen();
         match shared.function.begin(channel, reader.pin()) {
             Begin::Run(mut run) => {
+                // Between begin, run and finish the registers answer, and others come in.
+                shared.pause.point();
                 run.run();
+                shared.pause.point();
                 let Finished { memory, .. } = shared.function.finish(run);
                 reader = memory.unpin();
                 shared.pause.ring(&shared.released);

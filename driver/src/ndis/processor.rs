@@ -154,6 +154,7 @@ impl Engine {
             // Before looking for work: a DPC queued after this has rung the bell since.
             let seen = bell.seen();
             if let Some(running) = self.queues.next(processor) {
+                self.pause.point();
                 dpc::run(running, processor, self);
                 continue;
             }
