@@ -103,8 +103,9 @@ pub(super) fn completions(number: usize, channel: &Channel, counts: &Counts, cle
 pub(super) fn interrupts(scenario: &Scenario, counts: &Counts) -> Found {
     let Counts { fired, recovered, .. } = *counts;
     let allowed = if scenario.expect.lost_interrupts { fired } else { 0 };
-    // What fails for another reason is looked for too: then the look is no sign of a lost interrupt.
-    if recovered == allowed || !counts.failed.is_empty() {
+    // Fewer: the message that was dropped came at a re-arming, whose second look (MT-4) found the completion. And what
+    // fails for another reason is looked for too: then the look is no sign of a lost interrupt.
+    if recovered <= allowed || !counts.failed.is_empty() {
         return Found::new();
     }
     let text = format!("{recovered} completions were found by looking, {allowed} messages were dropped");
