@@ -5,6 +5,8 @@
 
 use std::sync::atomic::Ordering;
 
+use ioat_stage::plant::{Plant, planted};
+
 use super::IoatProvider;
 use super::channel::Channel;
 use crate::contract::{Completion, CpuNumber, CpuSet32};
@@ -86,6 +88,10 @@ impl IoatProvider {
     fn ask(&self, channel: &Channel, cpu: CpuNumber, context: u64) -> bool {
         let targets = CpuSet32::of(cpu);
         let refused = self.queue_dpc(channel, targets, context);
+        if planted(Plant::RearmForgotten) {
+            let _ = channel.batch.leave(refused);
+            return refused == 0;
+        }
         self.leave(channel, refused);
         refused == 0
     }
@@ -106,7 +112,7 @@ impl IoatProvider {
         // Refused means that a DPC is queued and counted. If it ends before it is counted here, it was not the
         // last, and the re-arming falls to this turn. After deregistration everything is refused: then stop.
         for _ in 0..3 {
-            if !channel.batch.leave(count) || !channel.rearm() {
+            if !channel.batch.leave(count) || !channel.rearm() || planted(Plant::RecheckLeftOut) {
                 return;
             }
             channel.counts.rechecks.fetch_add(1, Ordering::Relaxed);

@@ -20,6 +20,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use ioat_stage::Bell;
+use ioat_stage::plant::{Plant, planted};
 use ioat_stage::sync::Mutex;
 use ioat_stage::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
@@ -67,6 +68,7 @@ struct Dpc<O> {
 /// A DPC that was taken off its queue and runs until this is dropped.
 pub struct RunningDpc<O> {
     dpc: Dpc<O>,
+    processor: u32,
 }
 
 impl<O> DpcQueues<O> {
@@ -164,8 +166,10 @@ impl<O> DpcQueues<O> {
         dpc.objects.running.fetch_add(1, Ordering::SeqCst);
         let queued = dpc.objects.mark(dpc.message, processor).expect("it was queued by its mark");
         // Pairs with the swap in `queue_on`: acquires the work of every request refused up to here.
-        queued.swap(false, Ordering::AcqRel);
-        Some(RunningDpc { dpc })
+        if !planted(Plant::MarkClearedLate) {
+            queued.swap(false, Ordering::AcqRel);
+        }
+        Some(RunningDpc { dpc, processor })
     }
 
     /// Refuses every later request for `objects` and cancels what is queued; gives how many were cancelled.
@@ -268,6 +272,11 @@ impl<O> RunningDpc<O> {
 
 impl<O> Drop for RunningDpc<O> {
     fn drop(&mut self) {
+        if planted(Plant::MarkClearedLate) {
+            if let Some(queued) = self.dpc.objects.mark(self.dpc.message, self.processor) {
+                queued.swap(false, Ordering::AcqRel);
+            }
+        }
         self.dpc.objects.running.fetch_sub(1, Ordering::SeqCst);
     }
 }

@@ -12,7 +12,7 @@ use super::world;
 
 /// The seam of the world that the calling thread runs. It has no state of its own.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct SimPause;
+pub(super) struct SimPause;
 
 impl Pause for SimPause {
     fn now_ns(&self) -> u64 {

@@ -173,11 +173,6 @@ pub(super) fn reuse(mut events: Vec<Stamped>) {
     SPARE.set(events);
 }
 
-/// This thread runs a world.
-pub(super) fn is_here() -> bool {
-    WORLD.with_borrow(Option::is_some)
-}
-
 /// Virtual time.
 pub(super) fn now_ns() -> u64 {
     with(|world| world.now_ns)
