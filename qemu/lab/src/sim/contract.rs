@@ -45,6 +45,24 @@ struct Told {
     attention: bool,
 }
 
+impl Told {
+    /// Takes a report; says what is wrong with it.
+    fn report(&mut self, completed: Completed) -> Option<(Wrong, String)> {
+        let Completed { last, sequence, count } = completed;
+        let (before, address) = (self.reported, self.addresses.get(&sequence).copied());
+        self.reported = before.max(sequence);
+        self.completed += count;
+        if sequence <= before {
+            return Some((Wrong::Completion, format!("number {sequence} is reported again, or after it was given up")));
+        }
+        if count == 0 || sequence - count != before {
+            return Some((Wrong::Order, format!("{count} up to {sequence} reported after {before}")));
+        }
+        let text = || format!("number {sequence} reported at {last:?}, it was submitted at {address:x?}");
+        (address != Some(last.get())).then(|| (Wrong::Completion, text()))
+    }
+}
+
 /// The contract's client, which judges what it is told.
 struct Ledger {
     name: String,
@@ -60,17 +78,7 @@ impl Ledger {
 
 impl NetDmaClient for Ledger {
     fn completed(&self, completed: Completed, _: &AtDispatch) {
-        let Completed { last, sequence, count } = completed;
-        let wrong = self.note(|told| {
-            let (before, address) = (told.reported, told.addresses.get(&sequence).copied());
-            told.reported = before.max(sequence);
-            told.completed += count;
-            if count == 0 || sequence - count != before {
-                return Some((Wrong::Order, format!("{count} up to {sequence} reported after {before}")));
-            }
-            let text = || format!("number {sequence} reported at {last:?}, it was submitted at {address:x?}");
-            (address != Some(last.get())).then(|| (Wrong::Completion, text()))
-        });
+        let wrong = self.note(|told| told.report(completed));
         if let Some((wrong, text)) = wrong {
             world::find(wrong, format!("{}: {text}", self.name));
         }
@@ -178,8 +186,10 @@ impl Worker {
         let bytes = kind.bytes.most();
         let source = Arc::new(device.memory.allocate(2 * bytes)?);
         let source = Shadow::new(source, format!("{name}'s source"), &mut random);
-        let target = Arc::new(device.memory.allocate(Target::size(slots, bytes))?);
-        let target = Target::new(Shadow::new(target, format!("{name}'s target"), &mut random), slots, bytes);
+        // A chain of which a part was reported has slots to spare, and keeps its places until all of it is.
+        let places = 2 * slots;
+        let target = Arc::new(device.memory.allocate(Target::size(places, bytes))?);
+        let target = Target::new(Shadow::new(target, format!("{name}'s target"), &mut random), places, bytes);
         Ok(Self {
             name,
             scenario: scenario.clone(),
@@ -401,5 +411,25 @@ impl Worker {
         for write in writes {
             self.target.failed(write, "after it was stopped");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(told: &mut Told, address: u64, sequence: u64, count: u64) -> Option<Wrong> {
+        let last = DescriptorAddr::new(address).unwrap();
+        told.report(Completed { last, sequence, count }).map(|(wrong, _)| wrong)
+    }
+
+    #[test]
+    fn each_rule_of_reports_can_be_broken() {
+        let mut told = Told { addresses: (1..=9).map(|number| (number, number * 64)).collect(), ..Told::default() };
+        assert_eq!(report(&mut told, 128, 2, 2), None);
+        assert_eq!(report(&mut told, 128, 2, 1), Some(Wrong::Completion), "twice");
+        assert_eq!(report(&mut told, 4 * 64, 4, 1), Some(Wrong::Order), "the third was left out");
+        assert_eq!(report(&mut told, 640, 5, 1), Some(Wrong::Completion), "where the tenth lies");
+        assert_eq!(report(&mut told, 640, 10, 5), Some(Wrong::Completion), "never submitted");
     }
 }

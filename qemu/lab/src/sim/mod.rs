@@ -45,6 +45,9 @@ mod fiber;
 
 pub mod random;
 
+#[cfg(test)]
+mod violations;
+
 pub use campaign::{Campaign, Outcome};
 pub use run::{Report, run};
 pub use scenario::{Scenario, ScenarioError};

@@ -123,7 +123,7 @@ fn path(scenario: &Arc<Scenario>, seed: u64, tally: &Tally) {
     given_back(&engine);
 }
 
-fn given_back(engine: &Weak<dyn Registers>) {
+pub(super) fn given_back(engine: &Weak<dyn Registers>) {
     let holders = engine.strong_count();
     if holders > 0 {
         let text = format!("{holders} holders of the engine are left: memory or a device was not given back");

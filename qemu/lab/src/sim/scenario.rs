@@ -443,7 +443,7 @@ impl Scenario {
             let what = format_args!("found none, expected a [[client]] or a [[storm]]");
             return wrong("client".into(), what);
         }
-        let tasks = |api| self.client.iter().filter(|client| client.api == api).map(|client| client.tasks.get());
+        let tasks = |api| self.client.iter().filter(move |client| client.api == api).map(|client| client.tasks.get());
         if tasks(Api::Contract).count() > 0 && tasks(Api::Client).count() > 0 {
             return wrong("client.api".into(), format_args!("found both, expected one in the whole scenario"));
         }
