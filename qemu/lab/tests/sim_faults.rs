@@ -1,5 +1,4 @@
 //! The shipped scenarios: each is as it expects, in a range of seeds; and an expectation that is not met is a finding.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
 use std::sync::Arc;
 
@@ -17,7 +16,12 @@ fn every_shipped_scenario_is_as_it_expects_in_every_interleaving() {
         let scenario = Scenario::load(name).unwrap();
         let faulty = !scenario.fault.is_empty();
         let outcome = campaign(scenario, if *name == "storm" { 20 } else { 200 });
-        assert!(outcome.is_clean(), "{name}: {:?} {:?}", outcome.failed.first().map(|one| &one.findings), outcome.overall);
+        assert!(
+            outcome.is_clean(),
+            "{name}: {:?} {:?}",
+            outcome.failed.first().map(|one| &one.findings),
+            outcome.overall
+        );
         assert_eq!(outcome.fired > 0, faulty, "{name}: the rules fired in {} seeds", outcome.fired);
     }
 }
@@ -25,7 +29,15 @@ fn every_shipped_scenario_is_as_it_expects_in_every_interleaving() {
 /// The six actions of the rules, each without the scenario's expectation: then it is a finding.
 #[test]
 fn what_a_fault_does_is_found_where_nobody_expects_it() {
-    for name in ["lost-interrupt", "lost-completion", "early-completion", "misaddressed-completion", "halt", "corrupt-copy", "gone"] {
+    for name in [
+        "lost-interrupt",
+        "lost-completion",
+        "early-completion",
+        "misaddressed-completion",
+        "halt",
+        "corrupt-copy",
+        "gone",
+    ] {
         let mut scenario = Scenario::load(name).unwrap();
         scenario.expect = Default::default();
         let outcome = campaign(scenario, 300);
@@ -58,7 +70,10 @@ fn limits_end_a_run_and_the_next_seed_goes_on() {
 fn bad_toml_names_the_file_the_line_the_key_and_what_was_expected() {
     let parse = |text: &str| Scenario::parse(text, "x.toml").unwrap_err().to_string();
     let unknown = parse("[device]\nchannels = 2\nchanels = 3\n[[client]]\n");
-    assert!(unknown.starts_with("x.toml:3: ") && unknown.contains("chanels") && unknown.contains("expected"), "{unknown}");
+    assert!(
+        unknown.starts_with("x.toml:3: ") && unknown.contains("chanels") && unknown.contains("expected"),
+        "{unknown}"
+    );
     let range = parse("[[client]]\nbatches = 3\n[device]\nchannels = 9\n");
     assert_eq!(range, "x.toml:4: found 9, expected 1 to 8 (in `channels = 9`)");
     let rule = parse("fault = ['msix: nth(3) halt(1)']\n[[client]]\n");

@@ -153,7 +153,7 @@ impl Working {
         let from = random.index(self.source.buffer().len() - len + 1);
         let effect = match choice < copy {
             true => Effect::Copy(self.source.bytes(from, len).to_vec()),
-            false => Effect::Fill(random.next()),
+            false => Effect::Fill(random.bits()),
         };
         Step { from, write: Some(Write { place, at, len, effect }), fence }
     }
@@ -212,14 +212,20 @@ impl Working {
             for earlier in self.open.iter().take(chosen) {
                 if earlier.submission.as_ref().is_some_and(|submission| submission.try_poll().is_none()) {
                     let (name, first, second) = (&self.worker.name, self.open[chosen].number, earlier.number);
-                    world::find(Wrong::Order, format!("{name}: batch {first} is done, batch {second} is not"));
+                    world::find(
+                        Wrong::Order,
+                        format!("{name}: batch {first} is done, batch {second} is not"),
+                    );
                 }
             }
         }
         let again = submission.try_poll();
         if again.as_ref().is_none_or(|again| again.is_ok() != outcome.is_ok()) {
             let (name, number) = (&self.worker.name, self.open[chosen].number);
-            world::find(Wrong::Completion, format!("{name}: batch {number} was {outcome:?}, and is {again:?} now"));
+            world::find(
+                Wrong::Completion,
+                format!("{name}: batch {number} was {outcome:?}, and is {again:?} now"),
+            );
         }
         if let Some(open) = self.open.remove(chosen) {
             self.settle(open, outcome);

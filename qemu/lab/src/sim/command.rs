@@ -59,7 +59,10 @@ pub fn run_command(arguments: &Arguments) -> anyhow::Result<Result<bool, Usage>>
     let count = seeds.end - seeds.start;
     if let Some(path) = &arguments.trace {
         if count != 1 {
-            let text = format!("--trace writes one seed's events, and --seeds {}..{} are {count}", seeds.start, seeds.end);
+            let text = format!(
+                "--trace writes one seed's events, and --seeds {}..{} are {count}",
+                seeds.start, seeds.end
+            );
             return Ok(Err(Usage(text)));
         }
         write_trace(&scenario, seeds.start, path)?;

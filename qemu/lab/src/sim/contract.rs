@@ -53,7 +53,10 @@ impl Told {
         self.reported = before.max(sequence);
         self.completed += count;
         if sequence <= before {
-            return Some((Wrong::Completion, format!("number {sequence} is reported again, or after it was given up")));
+            return Some((
+                Wrong::Completion,
+                format!("number {sequence} is reported again, or after it was given up"),
+            ));
         }
         if count == 0 || sequence - count != before {
             return Some((Wrong::Order, format!("{count} up to {sequence} reported after {before}")));
@@ -113,12 +116,14 @@ fn tried(scenario: &Arc<Scenario>, seed: u64, device: &Device, tally: &Tally) ->
     };
     let mut tasks = Vec::new();
     let mut stream = 1 << 16;
-    for (kind, client) in scenario.client.iter().enumerate().filter(|(_, client)| client.api == Api::Contract) {
+    for (kind, client) in scenario.client.iter().enumerate().filter(|(_, client)| client.api == Api::Contract)
+    {
         for task in 0..client.tasks.count() {
             stream += 1;
             let name = format!("contract-{kind}-{task}");
             let random = Random::new(seed, stream);
-            let worker = Worker::new(name.clone(), scenario, kind, device, &interface, random, tally.clone())?;
+            let worker =
+                Worker::new(name.clone(), scenario, kind, device, &interface, random, tally.clone())?;
             tasks.push(SimPause.spawn(Task { name, cpu: None }, Box::new(move || worker.run()))?);
         }
     }
@@ -241,7 +246,8 @@ impl Worker {
                 self.lost("the provider called for attention", level);
             }
             self.settle();
-            let outstanding = usize::try_from(self.submitted - self.ledger.note(|told| told.reported)).unwrap_or(0);
+            let outstanding =
+                usize::try_from(self.submitted - self.ledger.note(|told| told.reported)).unwrap_or(0);
             if self.slots - 1 - outstanding >= room {
                 return true;
             }
@@ -270,8 +276,10 @@ impl Worker {
         let first = usize::try_from(count).unwrap_or(1);
         let slot = |index: usize| (self.tail + self.slots - first + index) % self.slots;
         let address = |slot: usize| self.ring.iova() + (slot * DESCRIPTOR_SIZE) as u64;
-        let addresses: Vec<_> = (0..first).filter_map(|index| DescriptorAddr::new(address(slot(index)))).collect();
-        let location = DmaLocation::new(self.ring.clone(), slot(0) * DESCRIPTOR_SIZE, DESCRIPTOR_SIZE, DESCRIPTOR_SIZE);
+        let addresses: Vec<_> =
+            (0..first).filter_map(|index| DescriptorAddr::new(address(slot(index)))).collect();
+        let location =
+            DmaLocation::new(self.ring.clone(), slot(0) * DESCRIPTOR_SIZE, DESCRIPTOR_SIZE, DESCRIPTOR_SIZE);
         let Ok(location) = location else { unreachable!("slots are inside the ring, and aligned") };
         self.ledger.note(|told| {
             let numbered = (self.submitted + 1..).zip(addresses.iter().map(|address| address.get()));
@@ -311,7 +319,9 @@ impl Worker {
             control = control.with(ControlFlags::STATUS_UPDATE_ON_COMPLETION);
         }
         if last || random.percent(10) {
-            control = control.with(ControlFlags::INTERRUPT_ON_COMPLETION).with(ControlFlags::STATUS_UPDATE_ON_COMPLETION);
+            control = control
+                .with(ControlFlags::INTERRUPT_ON_COMPLETION)
+                .with(ControlFlags::STATUS_UPDATE_ON_COMPLETION);
         }
         let next = self.ring.iova() + ((self.tail + 1) % self.slots * DESCRIPTOR_SIZE) as u64;
         let mut descriptor = netdma::contract::NetDmaDescriptor { size: 1, next, ..Default::default() };
@@ -329,8 +339,9 @@ impl Worker {
                 descriptor.source = self.source.buffer().iova() + from as u64;
                 Effect::Copy(self.source.bytes(from, len).to_vec())
             } else {
-                descriptor.source = random.next();
-                control = control.with(ControlFlags(Control::new().with_opcode(Opcode::Fill as u8).into_bits()));
+                descriptor.source = random.bits();
+                control =
+                    control.with(ControlFlags(Control::new().with_opcode(Opcode::Fill as u8).into_bits()));
                 Effect::Fill(descriptor.source)
             };
             write = Some(Write { place, at, len, effect });
@@ -370,7 +381,10 @@ impl Worker {
                     self.ledger.note(|told| told.addresses.values().any(|address| *address == last.get()))
                 });
                 if !known {
-                    world::find(Wrong::Completion, format!("{}: suspended at {last:?}, never submitted", self.name));
+                    world::find(
+                        Wrong::Completion,
+                        format!("{}: suspended at {last:?}, never submitted", self.name),
+                    );
                 }
             }
         }
@@ -425,7 +439,8 @@ mod tests {
 
     #[test]
     fn each_rule_of_reports_can_be_broken() {
-        let mut told = Told { addresses: (1..=9).map(|number| (number, number * 64)).collect(), ..Told::default() };
+        let mut told =
+            Told { addresses: (1..=9).map(|number| (number, number * 64)).collect(), ..Told::default() };
         assert_eq!(report(&mut told, 128, 2, 2), None);
         assert_eq!(report(&mut told, 128, 2, 1), Some(Wrong::Completion), "twice");
         assert_eq!(report(&mut told, 4 * 64, 4, 1), Some(Wrong::Order), "the third was left out");

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use ioat_stage::{Event, Stage};
 use netdma::client::{Channel, Driver};
 
-use super::tally::Counts;
 use super::scenario::Scenario;
+use super::tally::Counts;
 use super::world::{Stamped, Wrong};
 
 /// What is wrong, as it is found.
@@ -52,7 +52,8 @@ pub(super) fn counters(driver: &Driver, channels: &[Channel], events: &[Stamped]
     let processors = driver.processors();
     for (number, processor) in processors.iter().enumerate() {
         if processor.dpcs_run != processor.queued {
-            let text = format!("processor {number}: {} DPCs queued, {} run", processor.queued, processor.dpcs_run);
+            let text =
+                format!("processor {number}: {} DPCs queued, {} run", processor.queued, processor.dpcs_run);
             found.push((Wrong::Dpc, text));
         }
     }

@@ -40,7 +40,10 @@ mod pause;
 
 pub mod world;
 
-#[expect(unsafe_code, reason = "the way out of a coroutine is borrowed from it, through code that knows no lifetime of it")]
+#[expect(
+    unsafe_code,
+    reason = "the way out of a coroutine is borrowed from it, through code that knows no lifetime of it"
+)]
 mod fiber;
 
 pub mod random;

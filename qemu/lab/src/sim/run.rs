@@ -100,7 +100,6 @@ fn path(scenario: &Arc<Scenario>, seed: u64, tally: &Tally) {
         rules: scenario.fault.iter().map(|rule| rule.0).collect(),
         trace: Some(Arc::new(Sink(Side::Device))),
         start_latency: Duration::from_micros(scenario.device.start_latency_us.get()),
-
     };
     let Sim { mut device, faults } = match Sim::open(options, Arc::new(SimPause)) {
         Ok(sim) => sim,
@@ -212,7 +211,8 @@ fn end(scenario: &Scenario, driver: &Driver, channels: Vec<Channel>, tally: &Tal
         found
     });
     let counts = tally.note(|counts| {
-        counts.recovered += channels.iter().map(|channel| channel.stats().lost_interrupts_recovered).sum::<u64>();
+        counts.recovered +=
+            channels.iter().map(|channel| channel.stats().lost_interrupts_recovered).sum::<u64>();
         counts.clone()
     });
     let clean = counts.failed.is_empty() && !stops(scenario);

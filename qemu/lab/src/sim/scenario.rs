@@ -443,23 +443,33 @@ impl Scenario {
             let what = format_args!("found none, expected a [[client]] or a [[storm]]");
             return wrong("client".into(), what);
         }
-        let tasks = |api| self.client.iter().filter(move |client| client.api == api).map(|client| client.tasks.get());
+        let tasks =
+            |api| self.client.iter().filter(move |client| client.api == api).map(|client| client.tasks.get());
         if tasks(Api::Contract).count() > 0 && tasks(Api::Client).count() > 0 {
-            return wrong("client.api".into(), format_args!("found both, expected one in the whole scenario"));
+            return wrong(
+                "client.api".into(),
+                format_args!("found both, expected one in the whole scenario"),
+            );
         }
         let contract = tasks(Api::Contract).sum::<u64>();
         if contract > channels {
-            let what = format_args!("found {contract} of api \"contract\", expected one per channel: at most {channels}");
+            let what = format_args!(
+                "found {contract} of api \"contract\", expected one per channel: at most {channels}"
+            );
             return wrong("client.tasks".into(), what);
         }
         for (number, client) in self.client.iter().enumerate() {
             let key = |key: &str| format!("client[{number}].{key}");
             if let Some(channel) = client.channels.iter().find(|channel| channel.get() >= channels) {
-                let what = format_args!("found {}, expected less than device.channels = {channels}", channel.get());
+                let what =
+                    format_args!("found {}, expected less than device.channels = {channels}", channel.get());
                 return wrong(key("channels"), what);
             }
             if *client.batch.0.end() >= slots {
-                let what = format_args!("found {}, expected less than driver.ring_slots = {slots}", client.batch.0.end());
+                let what = format_args!(
+                    "found {}, expected less than driver.ring_slots = {slots}",
+                    client.batch.0.end()
+                );
                 return wrong(key("batch"), what);
             }
             if client.copy.get() + client.fill.get() + client.null.get() == 0 {

@@ -12,16 +12,16 @@ use netdma::contract::CpuSet32;
 use netdma::hw::{Fired, HwError, InterruptSource, Routed};
 use netdma::irql::{AtDirql, AtDispatch, AtPassive};
 use netdma::ndis::{
-    DpcCall, DpcRequest, InterruptCharacteristics, IsrResult, LineHandlers, MessageHandlers, MessageId, Processors,
-    ndis_m_register_interrupt_ex,
+    DpcCall, DpcRequest, InterruptCharacteristics, IsrResult, LineHandlers, MessageHandlers, MessageId,
+    Processors, ndis_m_register_interrupt_ex,
 };
 
+use super::judge;
 use super::pause::{SimPause, Sink};
 use super::random::Random;
 use super::scenario::Storm;
 use super::tally::Tally;
 use super::world::{self, Wrong};
-use super::judge;
 
 /// Where the messages come from: as many as the storm has, at moments of the seed's choice.
 struct Weather {
@@ -112,9 +112,8 @@ pub(super) fn run(storm: &Storm, processors: u64, mut random: Random, tally: &Ta
         Err(error) => return world::find(Wrong::Resource, error.to_string()),
     };
     let first = u32::try_from(random.below(u64::from(count))).unwrap_or(0);
-    let targets = (0..u32::try_from(storm.dpcs.get()).unwrap_or(1)).fold(CpuSet32::EMPTY, |set, offset| {
-        set.with(CpuSet32(1 << ((first + offset) % count)))
-    });
+    let targets = (0..u32::try_from(storm.dpcs.get()).unwrap_or(1))
+        .fold(CpuSet32::EMPTY, |set, offset| set.with(CpuSet32(1 << ((first + offset) % count))));
     let zeros = || (0..count).map(|_| AtomicU64::new(0)).collect();
     let desk = Arc::new(Desk { targets, made: zeros(), taken: zeros() });
     let weather = Arc::new(Weather { left: AtomicU64::new(storm.interrupts.get()), bell: Bell::new() });
@@ -137,9 +136,13 @@ pub(super) fn run(storm: &Storm, processors: u64, mut random: Random, tally: &Ta
     let counts = processors.counts();
     for cpu in targets.iter() {
         let processor = cpu.0 as usize;
-        let (made, taken) = (desk.made[processor].load(Ordering::Acquire), desk.taken[processor].load(Ordering::Acquire));
+        let (made, taken) =
+            (desk.made[processor].load(Ordering::Acquire), desk.taken[processor].load(Ordering::Acquire));
         if made != taken {
-            world::find(Wrong::Dpc, format!("processor {processor}: {made} pieces of work, {taken} were taken"));
+            world::find(
+                Wrong::Dpc,
+                format!("processor {processor}: {made} pieces of work, {taken} were taken"),
+            );
         }
         let asked = counts[processor].queued + counts[processor].refused;
         if asked != storm.interrupts.get() {

@@ -40,7 +40,11 @@ fn memory(stray: fn(&Target, &Write), done: bool) -> Vec<Wrong> {
             target.shadow.buffer().write(at, &[8, 7, 6, 5, 4, 3, 2, 1]).unwrap();
         }
         stray(&target, &write);
-        if done { target.done(&write, "done") } else { target.failed(&write, "failed") };
+        if done {
+            target.done(&write, "done")
+        } else {
+            target.failed(&write, "failed")
+        };
     })
 }
 
@@ -56,7 +60,11 @@ fn memory_knows_every_byte_inside_and_around_an_operation() {
     assert_eq!(memory(|target, write| flip(target, write.at - 1), true), [Wrong::Corruption]);
     assert_eq!(memory(|target, write| flip(target, write.at + 8), true), [Wrong::Corruption]);
     assert_eq!(memory(|target, write| flip(target, write.at + 7 + GUARD), true), [Wrong::Corruption]);
-    assert_eq!(memory(|target, write| flip(target, write.at + 3), false), [], "a failed one may have written");
+    assert_eq!(
+        memory(|target, write| flip(target, write.at + 3), false),
+        [],
+        "a failed one may have written"
+    );
     assert_eq!(memory(|target, write| flip(target, write.at + 8), false), [Wrong::Corruption]);
 }
 
@@ -74,7 +82,8 @@ fn a_source_that_was_written_is_found() {
 }
 
 fn event(stage: Stage, requested: u64, len: u64) -> Stamped {
-    let event = Event { stage, channel: 0, generation: 0, sequence: 0, address: requested, len, mark: Mark::Ok };
+    let event =
+        Event { stage, channel: 0, generation: 0, sequence: 0, address: requested, len, mark: Mark::Ok };
     Stamped { t_ns: 0, side: Side::Driver, event }
 }
 
@@ -107,7 +116,8 @@ fn counters_and_completions_that_do_not_add_up_are_found() {
         };
         world::look(|events| {
             assert_eq!(judge_all(events, &honest), []);
-            let without = |stage| events.iter().filter(|one| one.event.stage != stage).copied().collect::<Vec<_>>();
+            let without =
+                |stage| events.iter().filter(|one| one.event.stage != stage).copied().collect::<Vec<_>>();
             assert_eq!(judge_all(&without(Stage::Dpc), &honest), [Wrong::Dpc, Wrong::Dpc]);
             assert_eq!(judge_all(&without(Stage::Isr), &honest), [Wrong::Dpc, Wrong::Dpc]);
             let twice = Counts { completed: [(0, 2)].into(), ..honest.clone() };
@@ -121,7 +131,9 @@ fn counters_and_completions_that_do_not_add_up_are_found() {
 
 #[test]
 fn a_completion_found_by_looking_is_a_lost_interrupt_unless_a_rule_dropped_its_message() {
-    let scenario = |expect| Scenario::parse(&format!("[[client]]\n[expect]\nlost_interrupts = {expect}\n"), "x").unwrap();
+    let scenario = |expect| {
+        Scenario::parse(&format!("[[client]]\n[expect]\nlost_interrupts = {expect}\n"), "x").unwrap()
+    };
     let counts = Counts { recovered: 1, fired: 1, ..Counts::default() };
     assert_eq!(judge::interrupts(&scenario(true), &counts), []);
     assert_eq!(judge::interrupts(&scenario(false), &counts)[0].0, Wrong::LostInterrupt);

@@ -441,9 +441,13 @@ impl Task {
     fn waiting(&self) -> Option<String> {
         let name = &self.name;
         match &self.state {
-            State::Waits { bell: Some(_), since, .. } => Some(format!("{name} waits for a ring since {since} ns")),
+            State::Waits { bell: Some(_), since, .. } => {
+                Some(format!("{name} waits for a ring since {since} ns"))
+            }
             State::Waits { since, .. } => Some(format!("{name} sleeps since {since} ns")),
-            State::Joins { task, since } => Some(format!("{name} waits for the end of task {task} since {since} ns")),
+            State::Joins { task, since } => {
+                Some(format!("{name} waits for the end of task {task} since {since} ns"))
+            }
             State::Ready | State::Ended { .. } => None,
         }
     }
