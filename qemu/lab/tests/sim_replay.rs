@@ -20,9 +20,8 @@ fn a_thousand_seeds_each_twice_have_the_same_trace_byte_for_byte() {
     let contract = Arc::new(Scenario::load("contract").unwrap());
     let mut distinct = std::collections::BTreeSet::new();
     // In two passes, so that what a run leaves behind in its thread differs between the two.
-    let traces: Vec<_> = (0..1000)
-        .map(|seed| trace([&default, &default, &stops, &contract][seed as usize % 4], seed))
-        .collect();
+    let traces: Vec<_> =
+        (0..1000).map(|seed| trace([&default, &default, &stops, &contract][seed % 4], seed as u64)).collect();
     for (seed, first) in traces.iter().enumerate().rev() {
         let again = trace([&default, &default, &stops, &contract][seed % 4], seed as u64);
         assert!(*first == again, "seed {seed} differs");
