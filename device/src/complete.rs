@@ -3,6 +3,7 @@
 //! A completion is reserved before its data moves ([`reserve`]), and used once, after it ([`retire`]).
 
 use ioat_spec::{ChanErr, ChanSts, ChannelState};
+use ioat_stage::plant::{Plant, planted};
 use ioat_stage::{Faults, Mark, Point, Stage, Trace, Verdict};
 
 use crate::copy::Copied;
@@ -191,6 +192,10 @@ fn store_word<M: GuestMemory, F: Faults, T: Trace>(
         .memory
         .resolve(Lane::Completion, chan_cmp, size_of::<u64>() as u64, Want::Write)
         .map_err(|_| ChanErr::COMPLETION_ADDRESS)?;
+    if planted(Plant::InterruptBeforeWord) {
+        late::put_off(chan_cmp, word.into_bits());
+        return Ok(());
+    }
     access::store_u64(&slice, word.into_bits()).map_err(|_| ChanErr::COMPLETION_ADDRESS)
 }
 
@@ -203,5 +208,33 @@ fn retired(slot: &Slot) -> Retired {
         notice,
         next: slot.next,
         len: slot.size.into(),
+    }
+}
+
+/// The planted bug [`Plant::InterruptBeforeWord`]: words that are stored only after their step was finished.
+pub(crate) mod late {
+    use std::cell::RefCell;
+
+    use crate::memory::{GuestMemory, Lane, Want, access};
+
+    thread_local! {
+        static WORDS: RefCell<Vec<(u64, u64)>> = const { RefCell::new(Vec::new()) };
+    }
+
+    pub(super) fn put_off(chan_cmp: u64, word: u64) {
+        WORDS.with_borrow_mut(|words| {
+            words.retain(|(at, _)| *at != chan_cmp);
+            words.push((chan_cmp, word));
+        });
+    }
+
+    /// Stores what was put off: by whichever channel comes first, which is late enough for a bug.
+    pub(crate) fn store(memory: &impl GuestMemory) {
+        for (chan_cmp, word) in WORDS.take() {
+            if let Ok(slice) = memory.resolve(Lane::Completion, chan_cmp, 8, Want::Write) {
+                // An address that has gone meanwhile loses its word.
+                let _ = access::store_u64(&slice, word);
+            }
+        }
     }
 }

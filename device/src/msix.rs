@@ -1,5 +1,6 @@
 //! Stage 6 of 9: msix. The channel's interrupt, after its descriptor is done.
 
+use ioat_stage::plant::{Plant, planted};
 use ioat_stage::{Event, Faults, Mark, Op, Point, Stage, Trace, Verdict};
 
 use crate::complete::{Notice, Retired};
@@ -64,7 +65,8 @@ pub(crate) fn offer<F: Faults, T: Trace>(retired: Retired, err_int_en: bool, vec
     }
     vector.unaffiliated.set_attention(vector.channel);
     if vector.latch.disabled || !vector.unaffiliated.bus_master() {
-        vector.latch.pending = Some(retired.sequence);
+        let lost = planted(Plant::HeldLost) && vector.latch.disabled;
+        vector.latch.pending = (!lost).then_some(retired.sequence);
         vector.event(retired.sequence, Mark::Held);
     } else {
         vector.send(retired.sequence);

@@ -1,8 +1,10 @@
 //! One channel's thread: begin, run, finish, and wait when there is nothing to do.
 
+use ioat_stage::plant::{Plant, planted};
 use ioat_stage::{Faults, Trace, pause};
 
 use super::Shared;
+use crate::complete;
 use crate::function::{Begin, Finished};
 
 pub(super) fn work<F: Faults, T: Trace>(shared: &Shared<F, T>, channel: usize) {
@@ -12,8 +14,15 @@ pub(super) fn work<F: Faults, T: Trace>(shared: &Shared<F, T>, channel: usize) {
         let seen = bell.seen();
         match shared.function.begin(channel, reader.pin()) {
             Begin::Run(mut run) => {
+                // Between begin, run and finish the registers answer, and others come in.
+                shared.pause.point();
                 run.run();
+                shared.pause.point();
                 let Finished { memory, .. } = shared.function.finish(run);
+                if planted(Plant::InterruptBeforeWord) {
+                    shared.pause.point();
+                    complete::late::store(&memory);
+                }
                 reader = memory.unpin();
                 shared.pause.ring(&shared.released);
             }

@@ -18,6 +18,8 @@ pub mod pause;
 
 pub mod sync;
 
+pub mod plant;
+
 pub use fault::{FaultBook, Faults, NoFaults, Op, Point, Rule, RuleError, RuleFaults, Verdict};
 pub use pause::{Bell, Pause, Placement, Ready, Task, ThreadPause, Wake};
 pub use stage::Stage;

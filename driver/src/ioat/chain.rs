@@ -237,6 +237,8 @@ impl Chain {
         let count = u32::try_from(self.outstanding.len()).unwrap_or(u32::MAX);
         if count == 0 {
             self.tail_next = next;
+            // Told where to go on, it has completed nothing since.
+            self.anchored |= next != 0;
             return Ok(Rebase { next, count: 0 });
         }
         let ends = !limits.counted() || self.tail_next == 0;

@@ -5,6 +5,8 @@
 
 use std::sync::atomic::Ordering;
 
+use ioat_stage::plant::{Plant, planted};
+
 use super::IoatProvider;
 use super::channel::Channel;
 use super::delivery::Batch;
@@ -167,6 +169,10 @@ impl IoatProvider {
         let wanted = targets.len().max(1);
         batch.join(wanted);
         let queued = self.queue_dpc(message, targets, context);
+        if planted(Plant::RearmForgotten) {
+            let _ = batch.leave(wanted - queued);
+            return queued;
+        }
         self.leave(message, batch, wanted - queued);
         queued
     }
@@ -197,7 +203,7 @@ impl IoatProvider {
             channels().for_each(Channel::rearm);
             self.free_line();
             let mut targets = Targets::default();
-            for channel in channels().filter(|channel| channel.recheck()) {
+            for channel in channels().filter(|channel| channel.recheck() && !planted(Plant::RecheckLeftOut)) {
                 let Some(owner) = channel.owner() else { continue };
                 channel.counts.rechecks.fetch_add(1, Ordering::Relaxed);
                 batch.disarmed(1 << channel.index);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use ioat_stage::Bell;
+use ioat_stage::plant::{Plant, planted};
 use ioat_stage::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use super::handlers::DpcContext;
@@ -29,6 +30,8 @@ pub(super) struct Dpc<O> {
 /// A DPC that was taken off its queue and runs until this is dropped.
 pub struct RunningDpc<O> {
     dpc: Dpc<O>,
+    /// The processor's, by its place among all.
+    index: u32,
 }
 
 impl<O> DpcObjects<O> {
@@ -90,8 +93,10 @@ impl<O> RunningDpc<O> {
         dpc.objects.running.fetch_add(1, Ordering::SeqCst);
         let queued = dpc.objects.mark(dpc.message, index).expect("it was queued by its mark");
         // Pairs with the swap that refuses: acquires the work of every request refused up to here.
-        queued.swap(false, Ordering::AcqRel);
-        Self { dpc }
+        if !planted(Plant::MarkClearedLate) {
+            queued.swap(false, Ordering::AcqRel);
+        }
+        Self { dpc, index }
     }
 
     /// Whose it is.
@@ -115,6 +120,11 @@ impl<O> RunningDpc<O> {
 
 impl<O> Drop for RunningDpc<O> {
     fn drop(&mut self) {
+        if planted(Plant::MarkClearedLate) {
+            if let Some(queued) = self.dpc.objects.mark(self.dpc.message, self.index) {
+                queued.swap(false, Ordering::AcqRel);
+            }
+        }
         self.dpc.objects.running.fetch_sub(1, Ordering::SeqCst);
     }
 }

@@ -9,6 +9,8 @@ pub mod guests;
 
 pub mod selftest;
 
+pub mod sim;
+
 pub mod stock;
 
 pub mod table;

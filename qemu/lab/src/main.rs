@@ -27,15 +27,40 @@ enum Verb {
         #[arg(short, long)]
         verbose: bool,
     },
+    /// Device and driver in one thread, with a seed that chooses every interleaving
+    Sim(netdma_lab::sim::command::Arguments),
 }
 
 fn main() -> ExitCode {
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn")).init();
     let arguments = match parse() {
         Ok(arguments) => arguments,
         Err(code) => return code,
     };
-    let Verb::WholePath { kernel, verbose } = arguments.verb;
+    // A simulation breaks things thousands of times a second; what it finds it says itself.
+    let filter = if matches!(arguments.verb, Verb::Sim(_)) { "off" } else { "warn" };
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or(filter)).init();
+    match arguments.verb {
+        Verb::WholePath { kernel, verbose } => whole_path(kernel, verbose),
+        Verb::Sim(arguments) => sim(&arguments),
+    }
+}
+
+fn sim(arguments: &netdma_lab::sim::command::Arguments) -> ExitCode {
+    match netdma_lab::sim::command::run_command(arguments) {
+        Ok(Ok(true)) => ExitCode::SUCCESS,
+        Ok(Ok(false)) => ExitCode::FAILURE,
+        Ok(Err(usage)) => {
+            eprintln!("netdma-lab: {}", usage.0);
+            ExitCode::from(2)
+        }
+        Err(error) => {
+            eprintln!("netdma-lab: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn whole_path(kernel: String, verbose: bool) -> ExitCode {
     match netdma_lab::whole_path::run(&KernelChoice::Version(kernel), verbose) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,

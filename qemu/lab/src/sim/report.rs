@@ -1,0 +1,62 @@
+//! A run in words and in JSON lines.
+
+use std::io::{self, Write};
+
+use ioat_stage::{Event, Side};
+
+use super::run::Report;
+use super::world::Stamped;
+
+/// Events that a report shows of a run that failed.
+const LAST: usize = 12;
+
+/// One line of a trace: the format of [`ioat_stage::JsonLines`], with virtual time.
+#[derive(serde::Serialize)]
+struct Line {
+    t_ns: u64,
+    side: Side,
+    #[serde(flatten)]
+    event: Event,
+}
+
+/// Writes every event as one JSON object per line.
+///
+/// # Errors
+/// What writing to `out` reports.
+pub fn trace(report: &Report, out: &mut impl Write) -> io::Result<()> {
+    for Stamped { t_ns, side, event } in &report.events {
+        let line = Line { t_ns: *t_ns, side: *side, event: *event };
+        serde_json::to_writer(&mut *out, &line)?;
+        out.write_all(b"\n")?;
+    }
+    Ok(())
+}
+
+/// What a failing seed has to say: what is wrong, the last events, and how to see it again.
+#[must_use]
+pub fn failure(report: &Report, scenario: &str) -> String {
+    let Report { seed, findings, events, .. } = report;
+    let mut text = format!("seed {seed} fails:\n");
+    for finding in findings {
+        text += &format!("  {:?}: {}\n", finding.wrong, finding.text);
+    }
+    text += &format!("  the last events of {}:\n", events.len());
+    for Stamped { t_ns, side, event } in events.iter().skip(events.len().saturating_sub(LAST)) {
+        let Event { stage, channel, generation, sequence, address, len, mark } = event;
+        text += &format!(
+            "    {t_ns:>9} ns {} {stage:<9} channel {channel} generation {generation} sequence {sequence} \
+             address {address:#x} len {len} {mark:?}\n",
+            match side {
+                Side::Device => "device",
+                Side::Driver => "driver",
+            },
+        );
+    }
+    text + &format!("  again: {}\n", replay(*seed, scenario))
+}
+
+/// The one command that runs a seed again.
+#[must_use]
+pub fn replay(seed: u64, scenario: &str) -> String {
+    format!("netdma-lab sim --seeds {seed}..{} {scenario} --trace seed-{seed}.jsonl", seed + 1)
+}
