@@ -108,11 +108,11 @@ pub(super) const STATEMENTS: &[Statement] = &[
         "a 1.0 provider has no power notification, and one that is repeated is refused"
     ),
     statement!(
-        "L-MT-5",
-        l_mt_5_a_processor_number_counts_on_from_group_to_group,
+        "L-ND-P3",
+        l_nd_p3_a_chosen_processor_is_numbered_on_from_group_to_group,
         Choice,
         Library,
-        "contract MT-5, 1.5.3",
+        "contract ND-P3, MT-5, 1.5.3",
         "processor n of group g has the number 64 g + n; revision 2 is for providers with processor groups"
     ),
 ];
@@ -385,7 +385,7 @@ fn l_nd_w3_power_events_out_of_order_are_refused(_: &Bench<'_>) -> Verdict {
     Ok(())
 }
 
-fn l_mt_5_a_processor_number_counts_on_from_group_to_group(_: &Bench<'_>) -> Verdict {
+fn l_nd_p3_a_chosen_processor_is_numbered_on_from_group_to_group(_: &Bench<'_>) -> Verdict {
     ensure_eq!(CpuNumber::in_group(2, 5), CpuNumber(133), "processor 5 of group 2");
     ensure_eq!((CpuNumber(133).group(), CpuNumber(133).bit()), (2, 1 << 5), "group and bit of processor 133");
     let options = InterfaceOptions { processors: 100, ..InterfaceOptions::default() };

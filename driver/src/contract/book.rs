@@ -115,11 +115,13 @@ impl Book {
         Submitted { last_sequence: self.submitted, forgotten }
     }
 
-    /// Takes the newest off again, after a refused submission: those numbered above `sequence`.
+    /// Takes the newest off again, after a refused submission: those numbered above `sequence`. A provider that refuses
+    /// may have let the engine begin, and a report may have come: a number that was reported is never given again.
     pub(super) fn withdraw(&mut self, sequence: u64, state: ChannelState, tail: Option<Tail>) {
         let newer = usize::try_from(self.submitted - sequence).unwrap_or(usize::MAX);
+        let reported = self.submitted - self.pending.len() as u64;
         self.pending.truncate(self.pending.len().saturating_sub(newer));
-        self.submitted = sequence;
+        self.submitted = sequence.max(reported);
         self.state = state;
         self.tail = tail;
     }

@@ -493,19 +493,3 @@ fn a_client_may_submit_more_from_inside_its_completion() {
         assert_eq!(done.recv_timeout(LIMIT), Ok(sequence));
     }
 }
-
-/// The statements of layout, provider, reports, and NetDMA's choices.
-#[test]
-fn the_netdma_statements_hold_on_the_engine_in_this_process() {
-    let place = netdma::conformance::InProcess::new("skx", pause());
-    let mine = ["C-LY-", "C-PR-", "C-ND-", "L-ND-", "L-MT-"];
-    let mut checked = 0;
-    for statement in netdma::conformance::statements() {
-        if mine.iter().any(|prefix| statement.id.starts_with(prefix)) {
-            let bench = netdma::conformance::Bench::new(&place);
-            assert_eq!((statement.check)(&bench), Ok(()), "{} {}", statement.id, statement.test);
-            checked += 1;
-        }
-    }
-    assert_eq!(checked, 9 + 15 + 13 + 12);
-}

@@ -388,6 +388,7 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("line", include_str!("../../../../scripts/scenarios/line.toml")),
     ("shared-vector", include_str!("../../../../scripts/scenarios/shared-vector.toml")),
     ("polled", include_str!("../../../../scripts/scenarios/polled.toml")),
+    ("late-gone", include_str!("../../../../scripts/scenarios/late-gone.toml")),
     ("storm", include_str!("../../../../scripts/scenarios/storm.toml")),
     ("lost-interrupt", include_str!("../../../../scripts/scenarios/lost-interrupt.toml")),
     ("lost-completion", include_str!("../../../../scripts/scenarios/lost-completion.toml")),

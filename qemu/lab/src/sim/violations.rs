@@ -111,7 +111,7 @@ fn counters_and_completions_that_do_not_add_up_are_found() {
         let honest = Counts { submitted: [(0, 1)].into(), completed: [(0, 1)].into(), ..Counts::default() };
         let judge_all = |events: &[Stamped], counts: &Counts| {
             let mut found = judge::counters(&driver, &channels, events);
-            found.extend(judge::completions(0, &channels[0], counts, true));
+            found.extend(judge::completions(0, &channels[0], counts, true, false));
             found.into_iter().map(|(wrong, _)| wrong).collect::<Vec<_>>()
         };
         world::look(|events| {
