@@ -49,9 +49,26 @@ impl AtPassive {
 #[derive(Debug)]
 pub struct AtDispatch(PhantomData<*const ()>);
 
+impl AtDispatch {
+    /// The token of a DPC that cannot hand it down, because what lies between is C; none at any other level.
+    #[must_use]
+    pub fn claim() -> Option<Self> {
+        (current() == Irql::Dispatch).then_some(Self(PhantomData))
+    }
+}
+
 /// Proof of running at a device's level.
 #[derive(Debug)]
 pub struct AtDirql(PhantomData<*const ()>);
+
+impl AtDirql {
+    /// The token of a service routine that cannot hand it down, because what lies between is C; none at any other
+    /// level.
+    #[must_use]
+    pub fn claim() -> Option<Self> {
+        (current() == Irql::Device).then_some(Self(PhantomData))
+    }
+}
 
 mod sealed {
     pub trait Sealed {}
