@@ -15,7 +15,6 @@ pub(crate) enum Kind {
     Provider = 2,
     Channel = 3,
     Interrupt = 4,
-    Dpc = 5,
 }
 
 /// Room for the kind.
@@ -76,6 +75,11 @@ impl<T> Table<T> {
     /// From now on the handle names nothing.
     pub(crate) fn remove(&self, handle: Handle) -> Option<Arc<T>> {
         self.rows.write().unwrap_or_else(PoisonError::into_inner).remove(&handle.0)
+    }
+
+    /// The oldest row that is so.
+    pub(crate) fn find(&self, is: impl Fn(&T) -> bool) -> Option<Arc<T>> {
+        self.rows.read().unwrap_or_else(PoisonError::into_inner).values().find(|row| is(row)).cloned()
     }
 
     /// How many rows are so.

@@ -30,12 +30,7 @@ mod boundary;
 )]
 pub mod wdm_types;
 
-#[expect(
-    non_camel_case_types,
-    non_snake_case,
-    non_upper_case_globals,
-    reason = "the names of the contract"
-)]
+#[expect(non_camel_case_types, non_snake_case, non_upper_case_globals, reason = "the names of the contract")]
 pub mod netdma_types;
 
 #[expect(

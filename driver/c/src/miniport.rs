@@ -4,8 +4,10 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use netdma::contract::CpuSet32;
 use netdma::irql::{AtDirql, AtDispatch};
-use netdma::ndis::raw::{ISR_OUT_ON_ENTRY, IoInterruptMessageInfo, MESSAGES_MAX, NdisReceiveThrottleParameters};
 use netdma::ndis::raw::{FALSE, IoInterruptMessageInfoEntry};
+use netdma::ndis::raw::{
+    ISR_OUT_ON_ENTRY, IoInterruptMessageInfo, MESSAGES_MAX, NdisReceiveThrottleParameters,
+};
 use netdma::ndis::{
     DpcCall, DpcContext, DpcRequest, Interrupt, InterruptHandle, IsrResult, LineHandlers, MessageHandlers,
     MessageId, NdisVersion,
@@ -115,9 +117,9 @@ impl MessageHandlers for CMiniport {
         let (mut default, mut targets) = ISR_OUT_ON_ENTRY;
         // SAFETY: the function is C's promise (contract 2.4); both out parameters are locals.
         let claimed = on_processor(self.processor(message), || {
-            self.table.MessageInterruptHandler.map(|isr| unsafe {
-                isr(self.context(), message.get(), &raw mut default, &raw mut targets)
-            })
+            self.table
+                .MessageInterruptHandler
+                .map(|isr| unsafe { isr(self.context(), message.get(), &raw mut default, &raw mut targets) })
         });
         result(claimed, default, targets)
     }

@@ -81,7 +81,8 @@ impl NetDmaProvider for CProvider {
         channel: NetDmaChannelHandle,
         _: &dyn AtMostDispatch,
     ) -> Result<ProviderChannelContext, NetDmaStatus> {
-        let row = Arc::new(Channel { host: self.host.clone(), handle: channel, context: AtomicUsize::new(0) });
+        let row =
+            Arc::new(Channel { host: self.host.clone(), handle: channel, context: AtomicUsize::new(0) });
         let handle = CHANNELS.insert(row.clone());
         let mut raw = NetDmaChannelParameters::new(parameters);
         let mut context: PVOID = std::ptr::null_mut();
