@@ -82,7 +82,7 @@ fn generate(header: &Header) -> String {
         style: Style::Type,
         cpp_compat: true,
         no_includes: true,
-        sys_includes: vec!["stdint.h".into()],
+        sys_includes: vec!["stddef.h".into(), "stdint.h".into()],
         includes: header.includes.iter().map(|&include| include.into()).collect(),
         include_guard: Some(guard),
         header: Some(
@@ -90,10 +90,12 @@ fn generate(header: &Header) -> String {
                 .into(),
         ),
         after_includes: header.by_hand.map(|text| format!("\n{text}")),
-        documentation_style: DocumentationStyle::C,
+        documentation_style: DocumentationStyle::C99,
         ..Config::default()
     };
     config.export.exclude = vec!["NET_DMA_DESCRIPTOR".into()];
+    // cbindgen leaves out what no function needs; a header has it all.
+    config.export.include = header.sources.iter().flat_map(|source| types_of(source)).collect();
     let mut builder = Builder::new().with_config(config);
     for source in header.sources {
         builder = builder.with_src(here().join("src").join(source));
@@ -101,6 +103,16 @@ fn generate(header: &Header) -> String {
     let mut text = Vec::new();
     builder.generate().expect("cbindgen reads the sources").write(&mut text);
     String::from_utf8(text).expect("cbindgen writes text")
+}
+
+/// The types that a source file declares.
+fn types_of(source: &str) -> Vec<String> {
+    let text = fs::read_to_string(here().join("src").join(source)).unwrap();
+    let declared = text.lines().filter_map(|line| {
+        let rest = line.strip_prefix("pub struct ").or_else(|| line.strip_prefix("pub type "))?;
+        rest.split(|c: char| !c.is_alphanumeric() && c != '_').next().map(str::to_owned)
+    });
+    declared.filter(|name| name != "NET_DMA_DESCRIPTOR").collect()
 }
 
 #[test]
