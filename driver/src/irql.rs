@@ -19,6 +19,7 @@ pub enum Irql {
 
 thread_local! {
     static CURRENT: Cell<Irql> = const { Cell::new(Irql::Passive) };
+    static PROCESSOR: Cell<Option<u32>> = const { Cell::new(None) };
 }
 
 /// The level of the calling thread, for debug checks and logs; the tokens are what binds.
@@ -31,6 +32,19 @@ pub fn current() -> Irql {
 /// and keeps the level of each. Nobody else should call it: the tokens of the callbacks that are under way stay.
 pub fn exchange(level: Irql) -> Irql {
     CURRENT.replace(level)
+}
+
+/// The number of the processor that the calling thread runs on: a DPC's or a service routine's own; processor 0 for a
+/// thread that is in neither, for it belongs to none of the engine's processors (KD-6, our choice).
+#[must_use]
+pub fn current_processor() -> u32 {
+    PROCESSOR.get().unwrap_or(0)
+}
+
+/// Gives the calling thread another processor, none for that of an ordinary thread, and what it had: for a scheduler,
+/// which calls it wherever it calls [`exchange`].
+pub fn exchange_processor(processor: Option<u32>) -> Option<u32> {
+    PROCESSOR.replace(processor)
 }
 
 /// Proof of running at PASSIVE_LEVEL.
@@ -93,6 +107,20 @@ pub(crate) fn at_dirql<R>(body: impl FnOnce(&AtDirql) -> R) -> R {
     body(&AtDirql(PhantomData))
 }
 
+/// Runs `body` on `processor`; the caller's comes back afterwards, also when `body` panics.
+pub(crate) fn on_processor<R>(processor: u32, body: impl FnOnce() -> R) -> R {
+    let _moved = Moved(exchange_processor(Some(processor)));
+    body()
+}
+
+struct Moved(Option<u32>);
+
+impl Drop for Moved {
+    fn drop(&mut self) {
+        exchange_processor(self.0);
+    }
+}
+
 struct Raised(Irql);
 
 impl Drop for Raised {
@@ -121,9 +149,19 @@ mod tests {
     }
 
     #[test]
-    fn a_panicking_routine_gives_its_level_back() {
-        let result = std::panic::catch_unwind(|| at_dispatch(|_| panic!("in a DPC")));
-        assert!(result.is_err());
-        assert_eq!(current(), Irql::Passive);
+    fn a_panicking_routine_gives_its_level_and_processor_back() {
+        let routine = || on_processor(3, || at_dispatch(|_| panic!("in a DPC")));
+        assert!(std::panic::catch_unwind(routine).is_err());
+        assert_eq!((current(), current_processor()), (Irql::Passive, 0));
+    }
+
+    #[test]
+    fn a_scheduler_carries_the_processor_from_task_to_task() {
+        on_processor(70, || {
+            let of_task = exchange_processor(None);
+            assert_eq!((of_task, current_processor()), (Some(70), 0));
+            assert_eq!(exchange_processor(of_task), None);
+            assert_eq!(current_processor(), 70);
+        });
     }
 }

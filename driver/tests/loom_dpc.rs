@@ -4,8 +4,8 @@
 
 use loom::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use loom::sync::{Arc, Mutex};
-use netdma::contract::{CpuNumber, CpuSet32};
-use netdma::ndis::queue::{DpcObjects, DpcQueues};
+use netdma::contract::{CpuNumber, GroupAffinity};
+use netdma::ndis::queue::{DpcObjects, DpcQueues, KdpcObject};
 
 /// One message, one processor, and the work of two requesters, each published with no ordering of its own.
 struct Model {
@@ -28,13 +28,12 @@ impl Model {
     /// Publishes, then asks. True if queued.
     fn request(&self, who: usize) -> bool {
         self.work[who].store(1, Ordering::Relaxed);
-        let queued = self.queues.queue(&self.objects, 0, CpuSet32::of(CpuNumber(0)), None);
-        !queued.scheduled.is_empty()
+        self.queues.queue(&self.objects, 0, GroupAffinity { group: 0, mask: 1 }, None) == 1
     }
 
     /// Runs what is queued now.
     fn drain(&self) {
-        while let Some(_running) = self.queues.next(0) {
+        while let Some(_running) = self.queues.next(CpuNumber(0)) {
             self.runs.fetch_add(1, Ordering::Relaxed);
             for who in 0..2 {
                 self.seen[who].fetch_or(self.work[who].load(Ordering::Relaxed), Ordering::Relaxed);
@@ -70,8 +69,86 @@ fn nothing_runs_after_closing() {
         let requester = loom::thread::spawn(move || requester.request(0));
         let cancelled = model.queues.close(&model.objects);
         let queued = requester.join().unwrap();
-        assert!(model.queues.next(0).is_none(), "queued {queued}, cancelled {cancelled}");
+        assert!(model.queues.next(CpuNumber(0)).is_none(), "queued {queued}, cancelled {cancelled}");
         assert_eq!(cancelled, usize::from(queued));
+    });
+}
+
+/// One kernel DPC and one processor.
+struct Kernel {
+    queues: DpcQueues<()>,
+    object: std::sync::Arc<KdpcObject>,
+    work: [AtomicU32; 2],
+    seen: [AtomicU32; 2],
+    runs: AtomicU32,
+}
+
+impl Kernel {
+    fn new() -> Arc<Self> {
+        let queues = DpcQueues::new(1);
+        queues.reserve(1);
+        let object = std::sync::Arc::new(KdpcObject::new(Box::new(|_, _| {}), 0));
+        let zeros = || [AtomicU32::new(0), AtomicU32::new(0)];
+        Arc::new(Self { queues, object, work: zeros(), seen: zeros(), runs: AtomicU32::new(0) })
+    }
+
+    fn insert(&self, who: usize) -> bool {
+        self.work[who].store(1, Ordering::Relaxed);
+        self.queues.insert(&self.object, CpuNumber(0), (0, 0)).is_some()
+    }
+
+    fn drain(&self) {
+        while let Some(_running) = self.queues.next(CpuNumber(0)) {
+            self.runs.fetch_add(1, Ordering::Relaxed);
+            for who in 0..2 {
+                self.seen[who].fetch_or(self.work[who].load(Ordering::Relaxed), Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_refused_insert_is_seen_by_the_run_that_it_relies_on() {
+    loom::model(|| {
+        let model = Kernel::new();
+        let (one, other) = (model.clone(), model.clone());
+        let one = loom::thread::spawn(move || u32::from(one.insert(0)));
+        let worker = loom::thread::spawn(move || other.drain());
+        let mut queued = u32::from(model.insert(1));
+        worker.join().unwrap();
+        queued += one.join().unwrap();
+        model.drain();
+        assert_eq!(model.runs.load(Ordering::Relaxed), queued);
+        for who in 0..2 {
+            assert_eq!(model.seen[who].load(Ordering::Relaxed), 1, "the work of inserter {who}");
+        }
+    });
+}
+
+#[test]
+fn a_removed_insert_does_not_run_and_every_other_does() {
+    loom::model(|| {
+        let model = Kernel::new();
+        let (one, other) = (model.clone(), model.clone());
+        let inserter = loom::thread::spawn(move || u32::from(one.insert(0)));
+        let worker = loom::thread::spawn(move || other.drain());
+        let removed = u32::from(model.queues.remove(&model.object));
+        worker.join().unwrap();
+        let queued = inserter.join().unwrap();
+        model.drain();
+        assert_eq!(model.runs.load(Ordering::Relaxed) + removed, queued);
+    });
+}
+
+#[test]
+fn nothing_of_a_closed_object_runs() {
+    loom::model(|| {
+        let model = Kernel::new();
+        let one = model.clone();
+        let inserter = loom::thread::spawn(move || one.insert(0));
+        model.queues.close_kernel(&model.object);
+        inserter.join().unwrap();
+        assert!(model.queues.next(CpuNumber(0)).is_none());
     });
 }
 

@@ -1,4 +1,4 @@
-//! Invariant 6: NdisMQueueDpc is callable at any level, so it allocates nothing.
+//! Invariant 6: NdisMQueueDpc and KeInsertQueueDpc are callable at any level, so they allocate nothing.
 #![expect(unsafe_code, reason = "a global allocator that counts is an unsafe trait")]
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
@@ -10,12 +10,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ioat_stage::{Bell, NoTrace, Pause, ThreadPause};
-use netdma::contract::CpuSet32;
+use netdma::contract::{CpuSet32, GroupAffinity};
 use netdma::hw::{Fired, HwError, InterruptSource, Routed};
 use netdma::irql::{AtDirql, AtDispatch, AtPassive};
 use netdma::ndis::{
-    DpcCall, DpcContext, DpcRequest, InterruptCharacteristics, InterruptHandle, IsrResult, LineHandlers,
-    NdisVersion, Processors, ndis_m_register_interrupt_ex,
+    DpcCall, DpcContext, DpcImportance, DpcRequest, InterruptCharacteristics, InterruptHandle, IsrResult,
+    Kdpc, KdpcCall, LineHandlers, NdisVersion, Processors, ke_insert_queue_dpc, ke_remove_queue_dpc,
+    ke_set_importance_dpc, ke_set_target_processor_dpc, ndis_m_register_interrupt_ex,
 };
 
 thread_local! {
@@ -155,4 +156,64 @@ fn queueing_allocates_nothing_at_any_level() {
     // The counter counts: this very test would see an allocation.
     assert!(allocator_calls(|| drop(std::hint::black_box(Box::new([0_u8; 64])))) > 0);
     interrupt.deregister(&passive);
+}
+
+#[test]
+fn queueing_on_256_processors_allocates_nothing() {
+    let passive = AtPassive::claim().unwrap();
+    let processors = Processors::start(256, Arc::new(ThreadPause::new()), Arc::new(NoTrace)).unwrap();
+    let (counted, _counts) = channel();
+    let build = |handle| InterruptCharacteristics {
+        version: NdisVersion::V6_20,
+        line: Arc::new(Handlers { handle, counted: Mutex::new(counted) }),
+        message: None,
+        msi_sync_with_all_messages: false,
+        affinity: Vec::new(),
+    };
+    let interrupt =
+        ndis_m_register_interrupt_ex(&processors, Arc::new(Line::default()), build, &passive).unwrap();
+    let (handle, message) = (interrupt.handle(), interrupt.handle().message(0).unwrap());
+    let mut scheduled = [0_u64; 4];
+    let calls = allocator_calls(|| {
+        for _ in 0..20 {
+            for (group, scheduled) in (0..).zip(&mut scheduled) {
+                let targets = GroupAffinity { group, mask: u64::MAX };
+                *scheduled |= handle.queue_dpc_ex(message, targets, None).unwrap().scheduled;
+            }
+        }
+    });
+    assert_eq!((calls, scheduled), (0, [u64::MAX; 4]));
+    interrupt.deregister(&passive);
+}
+
+#[test]
+fn inserting_and_removing_kernel_dpcs_allocates_nothing() {
+    const IMPORTANCES: [DpcImportance; 4] =
+        [DpcImportance::Low, DpcImportance::Medium, DpcImportance::High, DpcImportance::MediumHigh];
+    let processors = Processors::start(3, Arc::new(ThreadPause::new()), Arc::new(NoTrace)).unwrap();
+    let (counted, counts) = channel();
+    let counted = Mutex::new(counted);
+    let other = Arc::new(Kdpc::new(&processors, |_: &_, _: &_| {}, 0));
+    let of_routine = other.clone();
+    let routine = move |_: &KdpcCall<'_>, _: &AtDispatch| {
+        let calls = allocator_calls(|| {
+            ke_insert_queue_dpc(&of_routine, 0, 0);
+        });
+        counted.lock().unwrap().send(calls).unwrap();
+    };
+    let dpcs: Vec<_> = (0..8).map(|_| Kdpc::new(&processors, |_: &_, _: &_| {}, 0)).collect();
+    let mut inserted = 0;
+    let calls = allocator_calls(|| {
+        for (round, dpc) in (0..1_000_u32).zip(dpcs.iter().cycle()) {
+            ke_set_importance_dpc(dpc, IMPORTANCES[round as usize % 4]);
+            ke_set_target_processor_dpc(dpc, u8::try_from(round % 3).unwrap());
+            inserted += u32::from(ke_insert_queue_dpc(dpc, 0, 0));
+            ke_remove_queue_dpc(dpc);
+        }
+    });
+    assert_eq!(calls, 0, "from an ordinary thread");
+    assert!(inserted > 0);
+    let inside = Kdpc::new(&processors, routine, 0);
+    assert!(ke_insert_queue_dpc(&inside, 0, 0));
+    assert_eq!(counts.recv_timeout(Duration::from_secs(10)), Ok(0), "from inside a DPC");
 }

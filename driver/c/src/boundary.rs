@@ -1,15 +1,10 @@
 //! Where C enters: panics end here, and the caller's level is asked for.
 
-use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use netdma::irql::{self, AtDirql, AtDispatch, AtMostDispatch, AtPassive};
 
 use crate::report::violation;
-
-thread_local! {
-    static PROCESSOR: Cell<u32> = const { Cell::new(0) };
-}
 
 /// Runs a call of C's; a panic becomes `otherwise`, for it must not unwind into C.
 pub(crate) fn enter<R>(call: &'static str, otherwise: R, body: impl FnOnce() -> R) -> R {
@@ -46,19 +41,6 @@ pub(crate) fn at_most_dispatch(call: &str, clause: &str) -> Option<Box<dyn AtMos
 /// The number of the level that the thread is at.
 pub(crate) fn level() -> u8 {
     irql::current() as u8
-}
-
-/// The processor whose routine the thread runs; 0 for any other thread.
-pub(crate) fn processor() -> u32 {
-    PROCESSOR.get()
-}
-
-/// Runs a routine of `processor`.
-pub(crate) fn on_processor<R>(processor: u32, body: impl FnOnce() -> R) -> R {
-    let before = PROCESSOR.replace(processor);
-    let done = body();
-    PROCESSOR.set(before);
-    done
 }
 
 fn breach<T>(call: &str, clause: &str, wanted: &str) -> Option<T> {

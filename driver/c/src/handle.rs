@@ -15,6 +15,7 @@ pub(crate) enum Kind {
     Provider = 2,
     Channel = 3,
     Interrupt = 4,
+    Dpc = 5,
 }
 
 /// Room for the kind.
@@ -80,6 +81,16 @@ impl<T> Table<T> {
     /// The oldest row that is so.
     pub(crate) fn find(&self, is: impl Fn(&T) -> bool) -> Option<Arc<T>> {
         self.rows.read().unwrap_or_else(PoisonError::into_inner).values().find(|row| is(row)).cloned()
+    }
+
+    /// Every row, the oldest first.
+    pub(crate) fn all(&self) -> Vec<Arc<T>> {
+        self.rows.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    /// From now on the handles of rows that are so name nothing.
+    pub(crate) fn remove_all(&self, is: impl Fn(&T) -> bool) {
+        self.rows.write().unwrap_or_else(PoisonError::into_inner).retain(|_, row| !is(row));
     }
 
     /// How many rows are so.

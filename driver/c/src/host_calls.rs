@@ -17,6 +17,7 @@ use crate::host_types::{
     NETDMA_HOST, NETDMA_HOST_DEFAULT, NETDMA_HOST_OPTIONS, NETDMA_HOST_RESULT, NETDMA_HOST_RUN,
     NETDMA_HOST_VISTA, NETDMA_HOST_VISTA_SP1, NETDMA_HOST_WINDOWS_7,
 };
+use crate::kdpc::DPCS;
 use crate::miniport::INTERRUPTS;
 use crate::provider::PROVIDERS;
 use crate::report::{self, failure, violation};
@@ -86,6 +87,7 @@ pub extern "C" fn NetDmaHostClose(Host: NETDMA_HOST) -> NTSTATUS {
             violation(CALL, "nothing may outlive the host", what);
             return STATUS_UNSUCCESSFUL;
         }
+        DPCS.remove_all(|row| Arc::ptr_eq(&row.host, &open));
         HOSTS.remove(Handle::from_c(Host));
         STATUS_SUCCESS
     })

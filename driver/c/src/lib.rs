@@ -25,6 +25,7 @@ mod boundary;
 #[expect(
     non_camel_case_types,
     non_snake_case,
+    non_upper_case_globals,
     clippy::cast_possible_wrap,
     reason = "the names of the contract; status words"
 )]
@@ -52,6 +53,9 @@ mod provider;
 
 #[expect(unsafe_code, reason = "calls C's functions")]
 mod miniport;
+
+#[expect(unsafe_code, reason = "calls C's functions")]
+mod kdpc;
 
 mod client;
 

@@ -13,7 +13,6 @@ use netdma::ndis::{
     MessageId, NdisVersion,
 };
 
-use crate::boundary::on_processor;
 use crate::handle::{Kind, Table};
 use crate::host::Host;
 use crate::ndis_types::NDIS_MINIPORT_INTERRUPT_CHARACTERISTICS;
@@ -47,7 +46,6 @@ unsafe impl Send for Registered {}
 pub(crate) struct CMiniport {
     pub(crate) context: usize,
     pub(crate) version: NdisVersion,
-    pub(crate) processors: u32,
     pub(crate) table: NDIS_MINIPORT_INTERRUPT_CHARACTERISTICS,
 }
 
@@ -62,11 +60,6 @@ impl CMiniport {
         std::ptr::with_exposed_provenance_mut(self.context)
     }
 
-    /// Where a message's service routine runs: nobody asked for another spread.
-    fn processor(&self, message: MessageId) -> u32 {
-        message.get() % self.processors
-    }
-
     /// A DPC's run: its context, and the throttle where the version has one (DP-3).
     fn dpc(&self, call: &mut DpcCall, routine: impl FnOnce(PVOID, PVOID)) {
         let context = call.context.map_or(0, |DpcContext(word)| usize::try_from(word).unwrap_or(0));
@@ -74,7 +67,7 @@ impl CMiniport {
         let mut throttle = NdisReceiveThrottleParameters::from(call.throttle);
         let there = self.version.has_receive_throttle();
         let pointer: PVOID = if there { (&raw mut throttle).cast() } else { std::ptr::null_mut() };
-        on_processor(call.processor, || routine(context, pointer));
+        routine(context, pointer);
         if there {
             call.throttle = throttle.into();
         }
@@ -85,11 +78,10 @@ impl LineHandlers for CMiniport {
     fn interrupt(&self, _: &AtDirql) -> IsrResult {
         let (mut default, mut targets) = ISR_OUT_ON_ENTRY;
         // SAFETY: the function is C's promise (contract 2.4); both out parameters are locals.
-        let claimed = on_processor(self.processor(MessageId::LINE), || {
-            self.table
-                .InterruptHandler
-                .map(|isr| unsafe { isr(self.context(), &raw mut default, &raw mut targets) })
-        });
+        let claimed = self
+            .table
+            .InterruptHandler
+            .map(|isr| unsafe { isr(self.context(), &raw mut default, &raw mut targets) });
         result(claimed, default, targets)
     }
 
@@ -116,11 +108,10 @@ impl MessageHandlers for CMiniport {
     fn message_interrupt(&self, message: MessageId, _: &AtDirql) -> IsrResult {
         let (mut default, mut targets) = ISR_OUT_ON_ENTRY;
         // SAFETY: the function is C's promise (contract 2.4); both out parameters are locals.
-        let claimed = on_processor(self.processor(message), || {
-            self.table
-                .MessageInterruptHandler
-                .map(|isr| unsafe { isr(self.context(), message.get(), &raw mut default, &raw mut targets) })
-        });
+        let claimed = self
+            .table
+            .MessageInterruptHandler
+            .map(|isr| unsafe { isr(self.context(), message.get(), &raw mut default, &raw mut targets) });
         result(claimed, default, targets)
     }
 

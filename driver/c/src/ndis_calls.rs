@@ -65,7 +65,6 @@ pub unsafe extern "C" fn NdisMRegisterInterruptEx(
         let miniport = Arc::new(CMiniport {
             context: MiniportInterruptContext.expose_provenance(),
             version: open.ndis,
-            processors: open.processors.count(),
             // SAFETY: laid out alike, which the compiler checked.
             table: unsafe {
                 (&raw const raw).cast::<crate::ndis_types::NDIS_MINIPORT_INTERRUPT_CHARACTERISTICS>().read()

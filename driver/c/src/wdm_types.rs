@@ -71,6 +71,53 @@ pub struct GROUP_AFFINITY {
 /// Where processors of one group are named.
 pub type PGROUP_AFFINITY = *mut GROUP_AFFINITY;
 
+/// A processor of a group.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PROCESSOR_NUMBER {
+    /// The group.
+    pub Group: USHORT,
+    /// In the group.
+    pub Number: UCHAR,
+    /// Zero.
+    pub Reserved: UCHAR,
+}
+
+/// Where it is.
+pub type PPROCESSOR_NUMBER = *mut PROCESSOR_NUMBER;
+
+/// A small number of a processor.
+pub type CCHAR = i8;
+
+/// A kernel DPC in the driver's own memory, which must stay where it is. Its words are the library's.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct KDPC {
+    /// Not the driver's.
+    pub Reserved: [ULONG64; 8],
+}
+
+/// Where it is.
+pub type PKDPC = *mut KDPC;
+/// Where it is.
+pub type PRKDPC = *mut KDPC;
+
+/// CustomDpc. DISPATCH_LEVEL, on the DPC's processor.
+pub type PKDEFERRED_ROUTINE = Option<
+    unsafe extern "C" fn(Dpc: PKDPC, DeferredContext: PVOID, SystemArgument1: PVOID, SystemArgument2: PVOID),
+>;
+
+/// When a queued DPC starts its processor: one of the four below.
+pub type KDPC_IMPORTANCE = i32;
+/// It waits, also on its own processor.
+pub const LowImportance: KDPC_IMPORTANCE = 0;
+/// It starts its own processor; on another it waits.
+pub const MediumImportance: KDPC_IMPORTANCE = 1;
+/// It starts any processor, and goes to the head of the queue.
+pub const HighImportance: KDPC_IMPORTANCE = 2;
+/// It starts any processor, from the tail.
+pub const MediumHighImportance: KDPC_IMPORTANCE = 3;
+
 /// No.
 pub const FALSE: BOOLEAN = 0;
 /// Yes.

@@ -94,7 +94,8 @@ fn a_lost_interrupt_is_found_and_the_chain_copied_again() {
 
 #[test]
 fn the_library_exports_the_names_of_the_reference_pages() {
-    let listed = Command::new("nm").args(["--defined-only", "--extern-only"]).arg(library()).output().unwrap();
+    let listed =
+        Command::new("nm").args(["--defined-only", "--extern-only"]).arg(library()).output().unwrap();
     let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
     let exported: Vec<&str> = listed.lines().filter_map(|line| line.split(" T ").nth(1)).collect();
     for name in [
@@ -114,6 +115,13 @@ fn the_library_exports_the_names_of_the_reference_pages() {
         "NdisMConfigMSIXTableEntry",
         "KeGetCurrentIrql",
         "KeGetCurrentProcessorNumber",
+        "KeInitializeDpc",
+        "KeInsertQueueDpc",
+        "KeRemoveQueueDpc",
+        "KeSetTargetProcessorDpc",
+        "KeSetTargetProcessorDpcEx",
+        "KeSetImportanceDpc",
+        "KeFlushQueuedDpcs",
     ] {
         assert!(exported.contains(&name), "{name} is not exported");
     }

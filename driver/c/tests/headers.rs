@@ -174,6 +174,16 @@ fn prototypes_and_parameter_names_are_those_of_the_reference_pages() {
         ),
         ("wdm.h", "KIRQL KeGetCurrentIrql(void);"),
         ("wdm.h", "ULONG KeGetCurrentProcessorNumber(void);"),
+        (
+            "wdm.h",
+            "void KeInitializeDpc(PRKDPC Dpc, PKDEFERRED_ROUTINE DeferredRoutine, PVOID DeferredContext);",
+        ),
+        ("wdm.h", "BOOLEAN KeInsertQueueDpc(PRKDPC Dpc, PVOID SystemArgument1, PVOID SystemArgument2);"),
+        ("wdm.h", "BOOLEAN KeRemoveQueueDpc(PRKDPC Dpc);"),
+        ("wdm.h", "void KeSetTargetProcessorDpc(PRKDPC Dpc, CCHAR Number);"),
+        ("wdm.h", "NTSTATUS KeSetTargetProcessorDpcEx(PKDPC Dpc, PPROCESSOR_NUMBER ProcNumber);"),
+        ("wdm.h", "void KeSetImportanceDpc(PRKDPC Dpc, KDPC_IMPORTANCE Importance);"),
+        ("wdm.h", "void KeFlushQueuedDpcs(void);"),
     ];
     for (header, prototype) in expected {
         let text = fs::read_to_string(here().join("include").join(header)).unwrap();

@@ -29,6 +29,14 @@ mod throttle;
 
 mod line;
 
+mod queue;
+
+mod processor;
+
+mod kdpc;
+
+mod importance;
+
 pub use bench::{Bench, NotPassed, Place, Unavailable, Verdict, Wanted};
 #[cfg(feature = "sim")]
 pub use in_process::InProcess;
@@ -121,10 +129,14 @@ pub fn statements() -> impl Iterator<Item = &'static Statement> {
         isr::STATEMENTS,
         synchronize::STATEMENTS,
         throttle::STATEMENTS,
+        queue::STATEMENTS,
+        kdpc::STATEMENTS,
         interrupt::CHOICES,
         isr::CHOICES,
         line::CHOICES,
         throttle::CHOICES,
+        processor::CHOICES,
+        importance::CHOICES,
     ]
     .into_iter()
     .flatten()

@@ -38,7 +38,7 @@ pub(super) fn processors(count: u32) -> Result<Arc<Processors>, NotPassed> {
 
 /// Processors whose DPCs may indicate `cap` buffers in one run (TH-1).
 pub(super) fn processors_with_cap(count: u32, cap: u32) -> Result<Arc<Processors>, NotPassed> {
-    Err(NotPassed::Failed(format!("{count} processors cannot be started with a receive cap of {cap}")))
+    Ok(Processors::start_throttled(count, cap, pause(), Arc::new(NoTrace))?)
 }
 
 pub(super) fn cpu(number: u32) -> CpuSet32 {

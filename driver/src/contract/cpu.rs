@@ -30,9 +30,32 @@ impl CpuNumber {
     }
 }
 
+impl From<ProcessorNumber> for CpuNumber {
+    fn from(number: ProcessorNumber) -> Self {
+        Self::in_group(number.group, number.number)
+    }
+}
+
 impl fmt::Display for CpuNumber {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "processor {}", self.0)
+    }
+}
+
+/// A processor by its group and its number inside that group, 0 to 63.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+#[doc(alias = "PROCESSOR_NUMBER")]
+pub struct ProcessorNumber {
+    /// The group.
+    pub group: u16,
+    /// The number in the group. One of 64 and above is no processor.
+    pub number: u8,
+}
+
+impl From<CpuNumber> for ProcessorNumber {
+    fn from(cpu: CpuNumber) -> Self {
+        // The remainder is below 64.
+        Self { group: cpu.group(), number: u8::try_from(cpu.0 % CpuNumber::GROUP_SIZE).unwrap_or(u8::MAX) }
     }
 }
 

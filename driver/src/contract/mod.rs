@@ -55,7 +55,7 @@ pub use breach::IrqlBreach;
 pub use channel::{NetDmaChannel, NetDmaChannelHandle};
 pub use client::{Chain, ChannelCounts, ChannelError, Completed, NetDmaClient, Submitted};
 pub use completion::{Completion, CompletionLocation, CompletionValue, TransferStatus};
-pub use cpu::{CpuNumber, CpuSet32, GroupAffinity};
+pub use cpu::{CpuNumber, CpuSet32, GroupAffinity, ProcessorNumber};
 pub use descriptor::{ControlFlags, DcaContext, NetDmaDescriptor, OpType};
 pub use handle::{ProviderHandle, Registered, Started, StopStuck};
 pub use interface::{InterfaceOptions, NetDmaInterface, ProviderId};

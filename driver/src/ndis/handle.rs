@@ -7,8 +7,7 @@ use ioat_stage::{Event, Mark, Stage};
 
 use super::error::NoSuchMessage;
 use super::handlers::{DpcContext, MessageId, Queued, QueuedEx};
-use super::interrupt::{Connected, Objects, channel_of};
-use super::queue::DpcQueues;
+use super::interrupt::{Objects, channel_of};
 use super::version::{NdisVersion, NotInVersion};
 use crate::contract::{CpuSet32, GroupAffinity};
 
@@ -93,7 +92,12 @@ pub(super) fn queue_dpc(
     let interrupt = objects.owner();
     let message = interrupt.own(message);
     interrupt.batch_joins(targets.mask.count_ones());
-    let scheduled = queue_in_group(&interrupt.engine.queues, objects, message, targets, context);
+    let queues = &interrupt.engine.queues;
+    let missing = targets.mask & !queues.layout().active(targets.group).mask;
+    if missing != 0 {
+        log::debug!("no processors {missing:#x} in group {}: nothing is queued there (QD-8)", targets.group);
+    }
+    let scheduled = queues.queue(objects, message.get(), targets, context);
     let refused = targets.mask & !scheduled;
     // A worker that sleeps is woken after the event; one that is awake may run the DPC before it.
     interrupt.engine.trace.event(Event {
@@ -105,21 +109,7 @@ pub(super) fn queue_dpc(
         len: scheduled,
         mark: if refused == 0 { Mark::Ok } else { Mark::Held },
     });
-    interrupt.engine.wake(CpuSet32(u32::try_from(scheduled).unwrap_or(0)));
+    interrupt.engine.wake_group(GroupAffinity { mask: scheduled, ..targets });
     interrupt.batch_leaves(refused.count_ones());
     scheduled
-}
-
-/// All our processors are in group 0; the other groups have none.
-fn queue_in_group(
-    queues: &DpcQueues<Connected>,
-    objects: &Arc<Objects>,
-    message: MessageId,
-    targets: GroupAffinity,
-    context: Option<DpcContext>,
-) -> u64 {
-    // No processor is above 31, so nothing is cut off that could have been scheduled (QD-8).
-    let low = u32::try_from(targets.mask & u64::from(u32::MAX)).unwrap_or(0);
-    let mask = if targets.group == 0 { CpuSet32(low) } else { CpuSet32::EMPTY };
-    u64::from(queues.queue(objects, message.get(), mask, context).scheduled.0)
 }

@@ -164,7 +164,8 @@ impl Connected {
         engine: Arc<Engine>,
     ) -> Self {
         let one_lock = characteristics.msi_sync_with_all_messages;
-        let spread = |message: u32| message % engine.queues.count();
+        let layout = engine.queues.layout();
+        let spread = |message: u32| layout.number(message % layout.count).0;
         let message = |index: u32| Message {
             processor: characteristics.affinity.get(index as usize).copied().unwrap_or_else(|| spread(index)),
             interrupts: AtomicU64::new(0),

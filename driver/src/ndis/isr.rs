@@ -110,8 +110,14 @@ fn leave_line(interrupt: &Connected, result: IsrResult) {
     }
 }
 
-/// One interrupt: the routine, then the DPCs that it asked for, whether it claimed the interrupt or not (IS-2).
+/// One interrupt: the routine, then the DPCs that it asked for, whether it claimed the interrupt or not (IS-2). All on
+/// the message's processor, also when another thread delivers what a masked entry held back.
 fn interrupt_once(objects: &Arc<Objects>, message: MessageId) -> IsrResult {
+    let processor = objects.owner().messages[message.get() as usize].processor;
+    irql::on_processor(processor, || serve_once(objects, message))
+}
+
+fn serve_once(objects: &Arc<Objects>, message: MessageId) -> IsrResult {
     let interrupt = objects.owner();
     let counts = &interrupt.messages[message.get() as usize];
     let sequence = counts.isr_runs.fetch_add(1, Ordering::Relaxed) + 1;

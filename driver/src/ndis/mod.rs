@@ -8,7 +8,8 @@
 //! for them, else the device's line (IR-3). The line is masked when it fires, and unmasked by the engine when the last
 //! DPC of its batch has ended. [`raw`] has the same in the layout of the headers, for C.
 //!
-//! A **processor** is one DPC worker. The join with NetDMA is this library's own: Windows' NetDMA providers
+//! A **processor** is one DPC worker; there can be many, in groups of at most 64 ([`ProcessorLayout`]). Kernel DPC
+//! objects ([`Kdpc`]) share its queue with the DPCs of interrupts. The join with NetDMA is this library's own: Windows' NetDMA providers
 //! used plain kernel DPCs (contract 3.1).
 //!
 //! # How a provider loses no completion (MT-4)
@@ -45,6 +46,22 @@ mod isr;
 
 mod handle;
 
+mod layout;
+
+mod dpc_objects;
+
+mod fifo;
+
+mod kdpc;
+
+mod kdpc_object;
+
+mod kdpc_importance;
+
+mod kdpc_queue;
+
+mod kdpc_flush;
+
 mod dpc;
 
 mod processor;
@@ -63,6 +80,13 @@ pub use handlers::{
     MessageHandlers, MessageId, Queued, QueuedEx, ReceiveThrottleParameters,
 };
 pub use interrupt::{Interrupt, MessageCounts};
+pub use kdpc::{
+    Kdpc, KdpcCall, KdpcHandle, KdpcRoutine, NoSuchProcessorNumber, ke_initialize_dpc, ke_insert_queue_dpc,
+    ke_remove_queue_dpc, ke_set_importance_dpc, ke_set_target_processor_dpc, ke_set_target_processor_dpc_ex,
+};
+pub use kdpc_flush::ke_flush_queued_dpcs;
+pub use kdpc_importance::DpcImportance;
+pub use layout::ProcessorLayout;
 pub use message_table::{InterruptMode, InterruptPolarity, MessageInfo, MessageInfoTable};
 pub use msix_table::{MsixConfig, MsixConfigError, ndis_m_config_msix_table_entry};
 pub use processor::{ProcessorCounts, Processors, ProcessorsError};

@@ -5,21 +5,27 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use ioat_stage::pause::Join;
+use ioat_stage::pause::{Join, deadline};
 use ioat_stage::sync::Mutex;
-use ioat_stage::{Bell, Pause, Placement, Task, Trace};
+use ioat_stage::{Bell, Pause, Placement, Task, Trace, Wake};
 
 use super::dpc;
+use super::handlers::ReceiveThrottleParameters;
 use super::interrupt::Connected;
-use super::queue::DpcQueues;
-use crate::contract::CpuSet32;
+use super::kdpc_importance::DpcImportance;
+use super::layout::ProcessorLayout;
+use super::queue::{DpcQueues, Due};
+use crate::contract::{CpuNumber, GroupAffinity};
 
 /// Why there are no processors.
 #[derive(Debug, thiserror::Error)]
 pub enum ProcessorsError {
-    /// The processor maps of this contract have 32 bits.
-    #[error("{0} processors: there must be 1 to 32")]
-    Count(u32),
+    /// There are none, or too many, or the groups are empty or too large.
+    #[error(
+        "{} processors in groups of {}: there must be 1 to {} in groups of 1 to {}",
+        .0.count, .0.per_group, ProcessorLayout::COUNT_MAX, CpuNumber::GROUP_SIZE
+    )]
+    Layout(ProcessorLayout),
     /// The system gave no thread.
     #[error("cannot start the worker of processor {processor}: {source}")]
     Spawn {
@@ -41,7 +47,8 @@ pub struct ProcessorCounts {
     pub refused: u64,
 }
 
-/// The processors. Dropping them ends the workers, after the routine that each is in.
+/// The processors. Dropping them ends the workers, after the routine that each is in; what is queued then is cancelled,
+/// and later requests are refused. No interrupt is left at that point, for each keeps its processors: only kernel DPCs.
 pub struct Processors {
     engine: Arc<Engine>,
     workers: Mutex<Vec<Box<dyn Join>>>,
@@ -53,41 +60,56 @@ pub(super) struct Engine {
     pub(super) queues: DpcQueues<Connected>,
     pub(super) pause: Arc<dyn Pause>,
     pub(super) trace: Arc<dyn Trace>,
-    pub(super) runs: Box<[AtomicU64]>,
+    /// What a DPC of NDIS 6.20 may indicate in one run (TH-1).
+    pub(super) max_nbls_to_indicate: u32,
+    /// By index.
+    runs: Box<[AtomicU64]>,
+    /// By index.
     bells: Box<[Bell]>,
     stop: AtomicBool,
 }
 
 impl Processors {
-    /// Starts the workers of processors `0..count`.
+    /// Starts the workers of the processors of `layout`; a plain number stands for groups of 64. Receives are not
+    /// throttled.
     ///
     /// # Errors
     /// [`ProcessorsError`].
     pub fn start(
-        count: u32,
+        layout: impl Into<ProcessorLayout>,
         pause: Arc<dyn Pause>,
         trace: Arc<dyn Trace>,
     ) -> Result<Arc<Self>, ProcessorsError> {
-        if !(1..=32).contains(&count) {
-            return Err(ProcessorsError::Count(count));
+        Self::start_throttled(layout, ReceiveThrottleParameters::INDICATE_ALL, pause, trace)
+    }
+
+    /// As [`Self::start`], and the DPCs of NDIS 6.20 interrupts may indicate at most `max_nbls_to_indicate` buffers in
+    /// one run (TH-1).
+    ///
+    /// # Errors
+    /// [`ProcessorsError`].
+    pub fn start_throttled(
+        layout: impl Into<ProcessorLayout>,
+        max_nbls_to_indicate: u32,
+        pause: Arc<dyn Pause>,
+        trace: Arc<dyn Trace>,
+    ) -> Result<Arc<Self>, ProcessorsError> {
+        let layout = layout.into();
+        if !layout.is_sound() {
+            return Err(ProcessorsError::Layout(layout));
         }
         let engine = Arc::new(Engine {
-            queues: DpcQueues::new(count),
+            queues: DpcQueues::new(layout),
             pause,
             trace,
-            runs: (0..count).map(|_| AtomicU64::new(0)).collect(),
-            bells: (0..count).map(|_| Bell::new()).collect(),
+            max_nbls_to_indicate,
+            runs: (0..layout.count).map(|_| AtomicU64::new(0)).collect(),
+            bells: (0..layout.count).map(|_| Bell::new()).collect(),
             stop: AtomicBool::new(false),
         });
-        let mut processors =
-            Self { engine: engine.clone(), workers: Mutex::new(Vec::new()), placements: Vec::new() };
-        for processor in 0..count {
-            let task = Task { name: format!("dpc-{processor}"), cpu: Some(processor) };
-            let of_worker = engine.clone();
-            let worker = engine
-                .pause
-                .spawn(task, Box::new(move || of_worker.work(processor)))
-                .map_err(|source| ProcessorsError::Spawn { processor, source })?;
+        let mut processors = Self { engine, workers: Mutex::new(Vec::new()), placements: Vec::new() };
+        for index in 0..layout.count {
+            let worker = Engine::spawn_worker(&processors.engine, index)?;
             processors.placements.push(worker.placement());
             processors.workers.lock().push(worker);
         }
@@ -97,27 +119,33 @@ impl Processors {
     /// How many.
     #[must_use]
     pub fn count(&self) -> u32 {
-        self.engine.queues.count()
+        self.layout().count
     }
 
-    /// All of them.
+    /// How many, in which groups.
     #[must_use]
-    pub fn active(&self) -> CpuSet32 {
-        self.engine.queues.active()
+    pub fn layout(&self) -> ProcessorLayout {
+        self.engine.queues.layout()
     }
 
-    /// Where each worker runs, by processor.
+    /// Those of `group`.
+    #[must_use]
+    pub fn active(&self, group: u16) -> GroupAffinity {
+        self.layout().active(group)
+    }
+
+    /// Where each worker runs, by processor in the order of their numbers.
     #[must_use]
     pub fn placements(&self) -> &[Placement] {
         &self.placements
     }
 
-    /// What happened so far, by processor.
+    /// What happened so far, by processor in the order of their numbers.
     #[must_use]
     pub fn counts(&self) -> Vec<ProcessorCounts> {
-        let counts = (0..self.count()).map(|processor| {
-            let (queued, refused) = self.engine.queues.counts(processor);
-            let dpcs_run = self.engine.runs[processor as usize].load(Ordering::Relaxed);
+        let counts = (0..self.count()).map(|index| {
+            let (queued, refused) = self.engine.queues.counts(self.layout().number(index));
+            let dpcs_run = self.engine.runs[index as usize].load(Ordering::Relaxed);
             ProcessorCounts { dpcs_run, queued, refused }
         });
         counts.collect()
@@ -131,37 +159,87 @@ impl Processors {
 impl Drop for Processors {
     fn drop(&mut self) {
         self.engine.stop.store(true, Ordering::SeqCst);
-        self.engine.wake(self.active());
+        self.engine.wake_all();
         for worker in self.workers.lock().drain(..) {
             if !worker.join() {
                 log::error!("a DPC worker panicked");
             }
         }
+        let cancelled = self.engine.queues.close_all();
+        if cancelled > 0 {
+            log::debug!("{cancelled} DPCs were cancelled with their processors");
+        }
     }
 }
 
 impl Engine {
-    /// Wakes the workers of `processors`. Neither sleeps nor allocates.
-    pub(super) fn wake(&self, processors: CpuSet32) {
-        for cpu in processors.iter() {
-            self.pause.ring(&self.bells[cpu.0 as usize]);
+    /// The worker of processor `index` looks at its queue. Neither sleeps nor allocates.
+    pub(super) fn wake(&self, cpu: CpuNumber) {
+        if let Some(index) = self.queues.layout().index(cpu) {
+            self.pause.ring(&self.bells[index as usize]);
         }
     }
 
-    fn work(&self, processor: u32) {
-        let bell = &self.bells[processor as usize];
+    /// The same for each of `processors`.
+    pub(super) fn wake_group(&self, processors: GroupAffinity) {
+        processors.iter().for_each(|cpu| self.wake(cpu));
+    }
+
+    /// The same for all.
+    pub(super) fn wake_all(&self) {
+        self.bells.iter().for_each(|bell| self.pause.ring(bell));
+    }
+
+    /// A DPC has run on `cpu`: gives which run it was there, from 1.
+    pub(super) fn count_run(&self, cpu: CpuNumber) -> u64 {
+        let index = self.queues.layout().index(cpu).expect("a worker has a processor");
+        self.runs[index as usize].fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    fn spawn_worker(engine: &Arc<Self>, index: u32) -> Result<Box<dyn Join>, ProcessorsError> {
+        let cpu = engine.queues.layout().number(index);
+        // Linux numbers its processors without gaps.
+        let task = Task { name: format!("dpc-{}", cpu.0), cpu: Some(index) };
+        let of_worker = engine.clone();
+        let body = move || of_worker.work(cpu, &of_worker.bells[index as usize]);
+        let spawned = engine.pause.spawn(task, Box::new(body));
+        spawned.map_err(|source| ProcessorsError::Spawn { processor: cpu.0, source })
+    }
+
+    /// The worker's loop. Once something has asked for the processor, the queue is worked off until it is empty. What
+    /// may wait (KD-9) gives the worker's sleep an end, counted from when the first of it was seen.
+    fn work(self: &Arc<Self>, cpu: CpuNumber, bell: &Bell) {
+        let mut waits_until = None;
         loop {
             // Before looking for work: a DPC queued after this has rung the bell since.
             let seen = bell.seen();
-            if let Some(running) = self.queues.next(processor) {
-                dpc::run(running, processor, self);
-                continue;
-            }
             if self.stop.load(Ordering::SeqCst) {
                 break;
             }
-            self.trace.flush();
-            self.pause.wait(bell, seen, None);
+            match self.queues.due(cpu) {
+                Due::Now => {}
+                Due::Later => {
+                    let wait = || deadline(&*self.pause, DpcImportance::WAITS_AT_MOST);
+                    let until = *waits_until.get_or_insert_with(wait);
+                    self.trace.flush();
+                    if self.pause.wait(bell, seen, Some(until)) == Wake::Rung {
+                        continue;
+                    }
+                }
+                Due::Nothing => {
+                    waits_until = None;
+                    self.trace.flush();
+                    self.pause.wait(bell, seen, None);
+                    continue;
+                }
+            }
+            waits_until = None;
+            while !self.stop.load(Ordering::SeqCst) {
+                let Some(running) = self.queues.next(cpu) else { break };
+                // Off the queue and not yet running: where a lost completion would hide.
+                self.pause.point();
+                dpc::run(running, cpu, self);
+            }
         }
     }
 }

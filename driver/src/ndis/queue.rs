@@ -15,157 +15,158 @@
 //! work into the mark, and the swap of `next`, which comes later in the mark's order, acquires it. A plain
 //! store acquires nothing; clearing after the routine refuses requests whose work the routine already missed.
 //! `tests/loom_dpc.rs` shows both losing a completion.
+//!
+//! Kernel DPCs are in the same queues (see `kdpc_queue`). Processors have an index here, without gaps; outside they
+//! have a [`CpuNumber`].
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use ioat_stage::Bell;
 use ioat_stage::sync::Mutex;
-use ioat_stage::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use ioat_stage::sync::atomic::{AtomicU64, Ordering};
 
-use super::handlers::{DpcContext, Queued};
+use super::dpc_objects::Dpc;
+pub use super::dpc_objects::{DpcObjects, RunningDpc};
+pub use super::fifo::Due;
+use super::fifo::Fifo;
+use super::handlers::DpcContext;
+pub use super::kdpc_flush::Flush;
+use super::kdpc_importance::DpcImportance;
+pub use super::kdpc_object::KdpcObject;
+use super::kdpc_queue::QueuedKdpc;
+pub use super::kdpc_queue::{KdpcArguments, RunningKdpc};
+use super::layout::ProcessorLayout;
 use super::lock::SpinLock;
-use crate::contract::{CpuNumber, CpuSet32};
+use crate::contract::{CpuNumber, GroupAffinity};
 
 /// The queues of all processors. `O` owns DPC objects: it is the interrupt, for the executor.
 pub struct DpcQueues<O> {
+    layout: ProcessorLayout,
     processors: Box<[ProcessorQueue<O>]>,
     /// Held while the queues grow, so that two registrations do not undo each other's growth.
     growing: Mutex<()>,
 }
 
-struct ProcessorQueue<O> {
-    fifo: SpinLock<Fifo<O>>,
+pub(super) struct ProcessorQueue<O> {
+    pub(super) fifo: SpinLock<Fifo<Entry<O>>>,
     queued: AtomicU64,
     refused: AtomicU64,
 }
 
-struct Fifo<O> {
-    entries: VecDeque<Dpc<O>>,
-    /// DPC objects that exist for this processor, so the most that can be queued.
-    objects: usize,
+/// What is in a queue.
+pub(super) enum Entry<O> {
+    Interrupt(Dpc<O>),
+    Kernel(QueuedKdpc),
+    Flush(Arc<Flush>),
 }
 
-/// The DPC objects of one interrupt: one for each message and processor.
-pub struct DpcObjects<O> {
-    owner: O,
-    messages: u32,
-    processors: u32,
-    queued: Box<[AtomicBool]>,
-    closed: AtomicBool,
-    running: AtomicU32,
-    settled: Bell,
-}
-
-/// A DPC object in a queue.
-struct Dpc<O> {
-    objects: Arc<DpcObjects<O>>,
-    message: u32,
-    context: Option<DpcContext>,
-}
-
-/// A DPC that was taken off its queue and runs until this is dropped.
-pub struct RunningDpc<O> {
-    dpc: Dpc<O>,
+/// What was taken off a queue.
+pub enum Running<O> {
+    /// The DPC of an interrupt.
+    Interrupt(RunningDpc<O>),
+    /// A kernel DPC.
+    Kernel(RunningKdpc),
+    /// The mark of a flush: what was before it has run.
+    Flush(Arc<Flush>),
 }
 
 impl<O> DpcQueues<O> {
-    /// Queues of `count` processors, at most 32.
+    /// Queues of the processors of `layout`.
     #[must_use]
-    pub fn new(count: u32) -> Self {
+    pub fn new(layout: impl Into<ProcessorLayout>) -> Self {
+        let layout = layout.into();
         let queue = |_| ProcessorQueue {
-            fifo: SpinLock::new(Fifo { entries: VecDeque::new(), objects: 0 }),
+            fifo: SpinLock::new(Fifo::default()),
             queued: AtomicU64::new(0),
             refused: AtomicU64::new(0),
         };
-        Self { processors: (0..count.min(32)).map(queue).collect(), growing: Mutex::new(()) }
+        Self { layout, processors: (0..layout.count).map(queue).collect(), growing: Mutex::new(()) }
     }
 
     /// The processors there are.
     #[must_use]
-    pub fn active(&self) -> CpuSet32 {
-        CpuSet32::first(self.count())
+    pub fn layout(&self) -> ProcessorLayout {
+        self.layout
     }
 
-    /// How many there are.
-    #[must_use]
-    pub fn count(&self) -> u32 {
-        u32::try_from(self.processors.len()).unwrap_or(32)
-    }
-
-    /// Makes room for `messages` more objects on every processor. All memory that queueing will use is taken
+    /// Makes room for `objects` more objects on every processor. All memory that queueing will use is taken
     /// here, outside the locks.
-    pub fn reserve(&self, messages: u32) {
+    pub fn reserve(&self, objects: u32) {
         let _growing = self.growing.lock();
         for processor in &self.processors {
-            let objects = processor.fifo.lock().objects + messages as usize;
-            let mut larger = VecDeque::with_capacity(objects);
-            let mut fifo = processor.fifo.lock();
-            larger.append(&mut fifo.entries);
-            let smaller = std::mem::replace(&mut fifo.entries, larger);
-            fifo.objects = objects;
-            drop(fifo);
+            let missing = processor.fifo.lock().room_missing(objects as usize);
+            let larger = missing.map(VecDeque::with_capacity);
+            let smaller = processor.fifo.lock().grow(objects as usize, larger);
             drop(smaller);
         }
     }
 
-    /// `NdisMQueueDpc`: tries to queue the objects of `message` on each of `targets` (QD-1). A processor that
-    /// does not exist stays out of the result (QD-8), as does one where the object is already queued: that one
-    /// keeps its context, and `context` is dropped (QD-3, QD-9). Neither sleeps nor allocates.
+    /// `NdisMQueueDpcEx`: tries to queue the objects of `message` on each of `targets` (QD-1), and gives those of that
+    /// group where it did (QD-2). A processor that does not exist stays out of the result (QD-8), as does one where the
+    /// object is already queued: that one keeps its context, and `context` is dropped (QD-3, QD-9). Neither sleeps nor
+    /// allocates.
     pub fn queue(
         &self,
         objects: &Arc<DpcObjects<O>>,
         message: u32,
-        targets: CpuSet32,
+        targets: GroupAffinity,
         context: Option<DpcContext>,
-    ) -> Queued {
-        let mut scheduled = CpuSet32::EMPTY;
-        for cpu in targets.and(self.active()).iter() {
-            if self.queue_on(objects, message, cpu, context) {
-                scheduled = scheduled.with(CpuSet32::of(cpu));
+    ) -> u64 {
+        let mut scheduled = 0;
+        for cpu in targets.iter() {
+            let index = self.layout.index(cpu);
+            if index.is_some_and(|index| self.queue_on(objects, message, index, context)) {
+                scheduled |= cpu.bit();
             }
         }
-        Queued { requested: targets, scheduled }
+        scheduled
     }
 
     fn queue_on(
         &self,
         objects: &Arc<DpcObjects<O>>,
         message: u32,
-        cpu: CpuNumber,
+        index: u32,
         context: Option<DpcContext>,
     ) -> bool {
-        let processor = &self.processors[cpu.0 as usize];
-        let Some(queued) = objects.mark(message, cpu.0) else { return false };
+        let Some(processor) = self.processor(index) else { return false };
+        let Some(queued) = objects.mark(message, index) else { return false };
         // Pairs with the swap in `next`: releases the caller's work to the run that this request relies on.
         if queued.swap(true, Ordering::AcqRel) {
-            processor.refused.fetch_add(1, Ordering::Relaxed);
+            processor.count_refused();
             return false;
         }
-        let dpc = Dpc { objects: objects.clone(), message, context };
+        let entry = Entry::Interrupt(Dpc { objects: objects.clone(), message, context });
         let mut fifo = processor.fifo.lock();
-        // Closing takes this lock after setting the mark: either it is seen here, or closing sees the entry.
-        if objects.closed.load(Ordering::Acquire) {
+        // Closing takes this lock after setting the mark: either it is seen here, or closing sees the entry. Whose
+        // processor it is makes no difference to this importance (KD-10).
+        if objects.is_closed() || !fifo.push(entry, DpcImportance::MediumHigh, false) {
             return false;
         }
-        assert!(fifo.entries.len() < fifo.objects, "each DPC object is in its queue at most once");
-        fifo.entries.push_back(dpc);
         drop(fifo);
-        processor.queued.fetch_add(1, Ordering::Relaxed);
+        processor.count_queued();
         true
     }
 
-    /// Takes the next DPC of `processor` off its queue. From here on it can be queued again (QD-10).
+    /// What the worker of `cpu` should do.
     #[must_use]
-    pub fn next(&self, processor: u32) -> Option<RunningDpc<O>> {
-        let mut fifo = self.processors.get(processor as usize)?.fifo.lock();
-        let dpc = fifo.entries.pop_front()?;
-        // Under the lock, so that closing finds the DPC either in the queue or among the running.
-        dpc.objects.running.fetch_add(1, Ordering::SeqCst);
-        let queued = dpc.objects.mark(dpc.message, processor).expect("it was queued by its mark");
-        // Pairs with the swap in `queue_on`: acquires the work of every request refused up to here.
-        queued.swap(false, Ordering::AcqRel);
-        Some(RunningDpc { dpc })
+    pub fn due(&self, cpu: CpuNumber) -> Due {
+        self.of(cpu).map_or(Due::Nothing, |(_, processor)| processor.fifo.lock().due())
+    }
+
+    /// Takes the next DPC of `cpu` off its queue. From here on it can be queued again (QD-10, KD-3). What it
+    /// gave before must have ended: the DPCs of one processor never overlap (KD-14).
+    #[must_use]
+    pub fn next(&self, cpu: CpuNumber) -> Option<Running<O>> {
+        let (index, processor) = self.of(cpu)?;
+        let mut fifo = processor.fifo.lock();
+        let running = match fifo.pop()? {
+            Entry::Interrupt(dpc) => Running::Interrupt(RunningDpc::start(dpc, index)),
+            Entry::Kernel(kernel) => Running::Kernel(kernel.into()),
+            Entry::Flush(flush) => Running::Flush(flush),
+        };
+        drop(fifo);
+        Some(running)
     }
 
     /// Refuses every later request for `objects` and cancels what is queued; gives how many were cancelled.
@@ -174,100 +175,76 @@ impl<O> DpcQueues<O> {
         if objects.closed.swap(true, Ordering::SeqCst) {
             return 0;
         }
-        let _growing = self.growing.lock();
-        let mut cancelled = 0;
-        for processor in &self.processors {
-            let mut fifo = processor.fifo.lock();
-            let before = fifo.entries.len();
-            fifo.entries.retain(|dpc| !Arc::ptr_eq(&dpc.objects, objects));
-            cancelled += before - fifo.entries.len();
-            fifo.objects -= objects.messages as usize;
-        }
-        cancelled
+        self.release(
+            objects.messages(),
+            |entry| matches!(entry, Entry::Interrupt(dpc) if Arc::ptr_eq(&dpc.objects, objects)),
+        )
     }
 
-    /// DPCs queued on, and refused for, `processor` so far.
+    /// Refuses every later request on every processor and cancels what is queued; gives how many were cancelled.
+    pub fn close_all(&self) -> usize {
+        self.processors
+            .iter()
+            .map(|processor| {
+                let left = processor.fifo.lock().close();
+                // Without the lock: an entry may be the last to hold its object.
+                left.len()
+            })
+            .sum()
+    }
+
+    /// DPCs queued on, and refused for, `cpu` so far.
     #[must_use]
-    pub fn counts(&self, processor: u32) -> (u64, u64) {
-        self.processors.get(processor as usize).map_or((0, 0), |queue| {
+    pub fn counts(&self, cpu: CpuNumber) -> (u64, u64) {
+        self.of(cpu).map_or((0, 0), |(_, queue)| {
             (queue.queued.load(Ordering::Relaxed), queue.refused.load(Ordering::Relaxed))
         })
     }
-}
 
-impl<O> DpcObjects<O> {
-    /// The objects of an interrupt with `messages` messages on `queues`, which must have room for them.
-    pub fn new(owner: O, messages: u32, queues: &DpcQueues<O>) -> Self {
-        let processors = queues.count();
-        let marks = messages as usize * processors as usize;
-        Self {
-            owner,
-            messages,
-            processors,
-            queued: (0..marks).map(|_| AtomicBool::new(false)).collect(),
-            closed: AtomicBool::new(false),
-            running: AtomicU32::new(0),
-            settled: Bell::new(),
+    /// Takes the entries that are `unwanted` off every queue, with the room of `objects`; gives how many there were.
+    pub(super) fn release(&self, objects: u32, unwanted: impl Fn(&Entry<O>) -> bool) -> usize {
+        let _growing = self.growing.lock();
+        let mut taken = 0;
+        for processor in &self.processors {
+            loop {
+                // Its own statement: the entry is dropped without the lock.
+                let entry = processor.fifo.lock().take(&unwanted);
+                if entry.is_none() {
+                    break;
+                }
+                taken += 1;
+            }
+            processor.fifo.lock().shrink(objects as usize);
         }
+        taken
     }
 
-    /// The interrupt.
-    pub fn owner(&self) -> &O {
-        &self.owner
+    pub(super) fn processors(&self) -> &[ProcessorQueue<O>] {
+        &self.processors
     }
 
-    /// How many messages it has; one for a line.
-    #[must_use]
-    pub fn messages(&self) -> u32 {
-        self.messages
+    pub(super) fn processor(&self, index: u32) -> Option<&ProcessorQueue<O>> {
+        self.processors.get(index as usize)
     }
 
-    /// Requests are refused for good.
-    #[must_use]
-    pub fn is_closed(&self) -> bool {
-        self.closed.load(Ordering::Acquire)
-    }
-
-    /// How many of its DPCs run now.
-    #[must_use]
-    pub fn running(&self) -> u32 {
-        self.running.load(Ordering::SeqCst)
-    }
-
-    /// Rung after a run of closed objects.
-    #[must_use]
-    pub fn settled(&self) -> &Bell {
-        &self.settled
-    }
-
-    fn mark(&self, message: u32, processor: u32) -> Option<&AtomicBool> {
-        let inside = message < self.messages && processor < self.processors;
-        inside.then(|| &self.queued[message as usize * self.processors as usize + processor as usize])
+    fn of(&self, cpu: CpuNumber) -> Option<(u32, &ProcessorQueue<O>)> {
+        let index = self.layout.index(cpu)?;
+        Some((index, self.processor(index)?))
     }
 }
 
-impl<O> RunningDpc<O> {
-    /// Whose it is.
-    #[must_use]
-    pub fn objects(&self) -> &Arc<DpcObjects<O>> {
-        &self.dpc.objects
+impl<O> ProcessorQueue<O> {
+    pub(super) fn count_queued(&self) {
+        self.queued.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The message it was queued for.
-    #[must_use]
-    pub fn message(&self) -> u32 {
-        self.dpc.message
-    }
-
-    /// The context of the request that queued it.
-    #[must_use]
-    pub fn context(&self) -> Option<DpcContext> {
-        self.dpc.context
+    pub(super) fn count_refused(&self) {
+        self.refused.fetch_add(1, Ordering::Relaxed);
     }
 }
 
-impl<O> Drop for RunningDpc<O> {
-    fn drop(&mut self) {
-        self.dpc.objects.running.fetch_sub(1, Ordering::SeqCst);
+impl<O> Entry<O> {
+    pub(super) fn is_kernel(&self, object: &Arc<KdpcObject>) -> bool {
+        matches!(self, Self::Kernel(kernel) if Arc::ptr_eq(&kernel.object, object))
     }
 }

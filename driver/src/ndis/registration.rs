@@ -11,7 +11,7 @@ use super::processor::Processors;
 use super::queue::DpcObjects;
 use super::raw::MESSAGES_MAX;
 use super::service::Duty;
-use crate::contract::GroupAffinity;
+use crate::contract::{CpuNumber, GroupAffinity};
 use crate::hw::InterruptSource;
 use crate::irql::{AtPassive, Irql};
 
@@ -129,9 +129,9 @@ impl Interrupt {
 
     /// (2.2) Each message's processor is there.
     fn check_processors(&self, messages: usize) -> Result<(), InterruptError> {
-        let processors = self.processors.count();
+        let (layout, processors) = (self.processors.layout(), self.processors.count());
         let chosen = self.objects.owner().messages.iter().map(|message| message.processor).enumerate();
-        match chosen.take(messages).find(|(_, processor)| *processor >= processors) {
+        match chosen.take(messages).find(|(_, processor)| layout.index(CpuNumber(*processor)).is_none()) {
             Some((message, processor)) => {
                 Err(InterruptError::NoSuchProcessor { message, processor, processors })
             }
@@ -140,8 +140,8 @@ impl Interrupt {
     }
 }
 
-/// The processor of this number in its group of 64.
+/// The processor of this number in its group.
 pub(super) fn processor_in_group(processor: u32) -> GroupAffinity {
-    let group = u16::try_from(processor / u64::BITS).unwrap_or(u16::MAX);
-    GroupAffinity { group, mask: 1 << (processor % u64::BITS) }
+    let cpu = CpuNumber(processor);
+    GroupAffinity { group: cpu.group(), mask: cpu.bit() }
 }

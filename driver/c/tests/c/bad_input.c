@@ -329,6 +329,44 @@ static void host_calls(NETDMA_HOST host)
     BREACH(NetDmaHostFree(host, memory), "no memory");
 }
 
+/* ---- kernel DPCs ---- */
+
+static _Atomic ULONG64 kdpc_saw;
+static KDPC kernel;
+
+static void kernel_dpc(PKDPC dpc, PVOID context, PVOID one, PVOID two)
+{
+    ULONG64 right = dpc == &kernel && context == &kernel && one == &failures && two == NULL &&
+                    KeGetCurrentIrql() == DISPATCH_LEVEL;
+    kdpc_saw += right << 32 | KeGetCurrentProcessorNumber();
+}
+
+static void kernel_dpcs(void)
+{
+    KDPC copy;
+    PROCESSOR_NUMBER two = { .Number = 2 }, none = { .Number = 9 };
+    memset(&copy, 0x5a, sizeof copy);
+    BREACH(CHECK(KeInsertQueueDpc(&kernel, NULL, NULL) == FALSE), "2.11"); /* not initialised */
+    BREACH(CHECK(KeInsertQueueDpc(&copy, NULL, NULL) == FALSE), "2.11");
+    BREACH(KeInitializeDpc(&kernel, NULL, NULL), "2.11");
+    KeInitializeDpc(&kernel, kernel_dpc, &kernel);
+    copy = kernel;
+    BREACH(CHECK(KeRemoveQueueDpc(&copy) == FALSE), "2.11"); /* a copy is not the DPC */
+    CHECK(KeRemoveQueueDpc(&kernel) == FALSE);
+    CHECK(KeSetTargetProcessorDpcEx(&kernel, &none) == STATUS_INVALID_PARAMETER);
+    CHECK(KeSetTargetProcessorDpcEx(&kernel, &two) == STATUS_SUCCESS);
+    KeSetTargetProcessorDpc(&kernel, -1); /* no such processor: no change (KD-7) */
+    BREACH(KeSetImportanceDpc(&kernel, 4), "KD-8");
+    KeSetImportanceDpc(&kernel, HighImportance);
+    CHECK(KeInsertQueueDpc(&kernel, &failures, NULL) == TRUE);
+    KeFlushQueuedDpcs();
+    CHECK(kdpc_saw == ((ULONG64)1 << 32 | 2));
+    /* It ran, so it can be queued again (KD-3). */
+    CHECK(KeInsertQueueDpc(&kernel, &failures, NULL) == TRUE);
+    KeFlushQueuedDpcs();
+    CHECK(kdpc_saw == 2 * ((ULONG64)1 << 32 | 2));
+}
+
 int main(void)
 {
     NETDMA_HOST_OPTIONS old = {
@@ -342,11 +380,13 @@ int main(void)
     life(host);
     interrupts(host, FALSE);
     host_calls(host);
+    kernel_dpcs();
     CHECK(NetDmaHostOpen("sim", &old, &vista) == STATUS_SUCCESS);
     BREACH(CHECK(NetDmaGetVersion() == 0), "ND-V3");
     interrupts(vista, TRUE);
     CHECK(NetDmaHostClose(vista) == STATUS_SUCCESS);
     CHECK(NetDmaHostClose(host) == STATUS_SUCCESS);
+    BREACH(CHECK(KeInsertQueueDpc(&kernel, NULL, NULL) == FALSE), "2.11"); /* its processors are gone */
     BREACH(CHECK(NetDmaHostClose(host) == STATUS_INVALID_PARAMETER), "names none");
     return failures != 0;
 }
