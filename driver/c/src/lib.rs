@@ -2,7 +2,7 @@
 //!
 //! The headers in `include/` have the prototypes of the reference pages: `wdm.h`, `netdma.h`, `ndis.h`. A fourth,
 //! `netdma_host.h`, stands in for the machine: it opens a device, gives registers and DMA memory, and acts as NetDMA's
-//! client. cbindgen makes them from the `*_types.rs` and `*_calls.rs` files; a test compares.
+//! client. cbindgen made them from the `*_types.rs` and `*_calls.rs` files, and a test compares.
 //!
 //! # What a wrong call does
 //!
@@ -65,7 +65,12 @@ pub mod netdma_calls;
 #[expect(unsafe_code, non_snake_case, reason = "called by C, with C's pointers")]
 pub mod ndis_calls;
 
-#[expect(unsafe_code, non_snake_case, reason = "exported under the contract's names")]
+#[expect(
+    unsafe_code,
+    non_snake_case,
+    non_upper_case_globals,
+    reason = "called by C, with C's pointers, and the names of the contract"
+)]
 pub mod wdm_calls;
 
 #[expect(unsafe_code, non_snake_case, reason = "called by C, with C's pointers")]
