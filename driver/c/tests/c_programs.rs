@@ -14,13 +14,16 @@ fn here() -> PathBuf {
 
 /// The static library that cargo built with this test: the newest beside it.
 fn library() -> PathBuf {
-    let beside = std::env::current_exe().unwrap();
-    let found = fs::read_dir(beside.parent().unwrap()).unwrap().map(|entry| entry.unwrap().path());
-    let archives = found.filter(|path| {
-        let name = path.file_name().unwrap().to_string_lossy();
-        name.starts_with("libnetdma_c") && name.ends_with(".a")
+    let test = std::env::current_exe().expect("a test has a path");
+    let folder = fs::read_dir(test.parent().expect("it is in a folder")).expect("the folder can be read");
+    let archives = folder.filter_map(|entry| {
+        let path = entry.ok()?.path();
+        let name = path.file_name()?.to_str()?;
+        let is = name.starts_with("libnetdma_c") && name.ends_with(".a");
+        let modified = fs::metadata(&path).ok()?.modified().ok()?;
+        is.then_some((modified, path))
     });
-    archives.max_by_key(|path| fs::metadata(path).unwrap().modified().unwrap()).expect("cargo built it")
+    archives.max().expect("cargo built the static library with this test").1
 }
 
 fn cc() -> Command {
@@ -36,7 +39,8 @@ fn text(output: &Output) -> String {
 /// Builds a program of these sources in `folder`.
 fn build(folder: &Path, sources: &[&str]) -> PathBuf {
     let program = folder.join("program");
-    let built = cc().args(sources).arg(library()).args(LIBRARIES).arg("-o").arg(&program).output().unwrap();
+    let built = cc().args(sources).arg(library()).args(LIBRARIES).arg("-o").arg(&program).output();
+    let built = built.expect("there is a C compiler: cargo links with it");
     assert!(built.status.success(), "{}", text(&built));
     program
 }

@@ -107,7 +107,7 @@ fn generate(header: &Header) -> String {
 
 /// The types that a source file declares.
 fn types_of(source: &str) -> Vec<String> {
-    let text = fs::read_to_string(here().join("src").join(source)).unwrap();
+    let text = fs::read_to_string(here().join("src").join(source)).expect("the sources are here");
     let declared = text.lines().filter_map(|line| {
         let rest = line.strip_prefix("pub struct ").or_else(|| line.strip_prefix("pub type "))?;
         rest.split(|c: char| !c.is_alphanumeric() && c != '_').next().map(str::to_owned)
