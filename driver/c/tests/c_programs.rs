@@ -65,6 +65,13 @@ fn bad_input_gets_its_status_and_changes_nothing() {
 }
 
 #[test]
+fn a_missing_bit_means_that_the_dpc_is_queued_already() {
+    let folder = tempfile::tempdir().unwrap();
+    let ran = Command::new(build(folder.path(), &["tests/c/queue.c"])).output().unwrap();
+    assert!(ran.status.success(), "{}", text(&ran));
+}
+
+#[test]
 fn the_provider_in_c_copies_through_every_channel_and_stops_and_goes_on() {
     let folder = tempfile::tempdir().unwrap();
     let program = build(folder.path(), &["tests/c/run.c", "provider/ioat.c"]);
