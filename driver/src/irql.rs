@@ -141,6 +141,9 @@ mod tests {
     fn no_passive_token_can_be_had_inside_a_dpc_or_isr() {
         assert!(AtPassive::claim().is_some());
         at_dispatch(|_| assert!(AtPassive::claim().is_none()));
+        at_dispatch(|_| assert!(AtDispatch::claim().is_some() && AtDirql::claim().is_none()));
+        at_dirql(|_| assert!(AtDirql::claim().is_some() && AtDispatch::claim().is_none()));
+        assert!(AtDispatch::claim().is_none() && AtDirql::claim().is_none());
         at_dirql(|_| {
             assert!(AtPassive::claim().is_none());
             assert_eq!(current(), Irql::Device);

@@ -106,24 +106,6 @@ NTSTATUS NetDmaHostOpen(const char *Place,
 // Closes it. STATUS_UNSUCCESSFUL while a provider or an interrupt is registered, or memory is allocated.
 NTSTATUS NetDmaHostClose(NETDMA_HOST Host);
 
-// Reads 1, 2, 4 or 8 bytes of BAR 0. Any level.
-//
-// # Safety
-// `Value` is where they go.
-NTSTATUS NetDmaHostReadBar(NETDMA_HOST Host, ULONG64 Offset, ULONG Width, ULONG64 *Value);
-
-// Writes 1, 2, 4 or 8 bytes of BAR 0. Any level.
-NTSTATUS NetDmaHostWriteBar(NETDMA_HOST Host, ULONG64 Offset, ULONG Width, ULONG64 Value);
-
-// Reads 1, 2, 4 or 8 bytes of configuration space. Any level.
-//
-// # Safety
-// `Value` is where they go.
-NTSTATUS NetDmaHostReadConfig(NETDMA_HOST Host, ULONG64 Offset, ULONG Width, ULONG64 *Value);
-
-// Writes 1, 2, 4 or 8 bytes of configuration space. Any level.
-NTSTATUS NetDmaHostWriteConfig(NETDMA_HOST Host, ULONG64 Offset, ULONG Width, ULONG64 Value);
-
 // Zeroed memory that the engine reaches, in whole pages: both its addresses. PASSIVE_LEVEL.
 //
 // # Safety
@@ -153,6 +135,24 @@ const char *NetDmaHostLastError(void);
 
 // Calls that broke the contract so far, of all threads.
 ULONG64 NetDmaHostViolations(void);
+
+// Reads 1, 2, 4 or 8 bytes of BAR 0. Any level.
+//
+// # Safety
+// `Value` is where they go.
+NTSTATUS NetDmaHostReadBar(NETDMA_HOST Host, ULONG64 Offset, ULONG Width, ULONG64 *Value);
+
+// Writes 1, 2, 4 or 8 bytes of BAR 0. Any level.
+NTSTATUS NetDmaHostWriteBar(NETDMA_HOST Host, ULONG64 Offset, ULONG Width, ULONG64 Value);
+
+// Reads 1, 2, 4 or 8 bytes of configuration space. Any level.
+//
+// # Safety
+// `Value` is where they go.
+NTSTATUS NetDmaHostReadConfig(NETDMA_HOST Host, ULONG64 Offset, ULONG Width, ULONG64 *Value);
+
+// Writes 1, 2, 4 or 8 bytes of configuration space. Any level.
+NTSTATUS NetDmaHostWriteConfig(NETDMA_HOST Host, ULONG64 Offset, ULONG Width, ULONG64 Value);
 
 #ifdef __cplusplus
 }  // extern "C"

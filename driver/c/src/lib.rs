@@ -59,6 +59,11 @@ mod kdpc;
 
 mod client;
 
+mod client_channel;
+
+#[expect(unsafe_code, reason = "reads C's structure")]
+mod characteristics;
+
 #[expect(unsafe_code, non_snake_case, reason = "called by C, with C's pointers")]
 pub mod netdma_calls;
 
@@ -75,3 +80,6 @@ pub mod wdm_calls;
 
 #[expect(unsafe_code, non_snake_case, reason = "called by C, with C's pointers")]
 pub mod host_calls;
+
+#[expect(unsafe_code, non_snake_case, reason = "called by C, with C's pointers")]
+pub mod register_calls;

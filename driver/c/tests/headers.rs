@@ -65,7 +65,7 @@ const HEADERS: [Header; 4] = [
     },
     Header {
         name: "netdma_host.h",
-        sources: &["host_types.rs", "host_calls.rs"],
+        sources: &["host_types.rs", "host_calls.rs", "register_calls.rs"],
         includes: &["wdm.h"],
         by_hand: None,
     },
