@@ -104,6 +104,19 @@ fn a_lost_interrupt_is_found_and_the_chain_copied_again() {
 }
 
 #[test]
+fn a_byte_that_the_device_corrupts_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = build(folder.path(), &["tests/c/run.c", "provider/ioat.c"]);
+    let ran = Command::new(program).args(["sim", "1", "2", "copy: nth(2) corrupt(0)"]).output().unwrap();
+    let printed = text(&ran);
+    assert_eq!(ran.status.code(), Some(1), "{printed}");
+    // The second descriptor's first byte.
+    assert!(printed.contains("channel 0: offset 4000: expected"), "{printed}");
+    assert_eq!(number(&printed, "bytes"), 0, "{printed}");
+    assert_eq!(number(&printed, "channels"), 1, "{printed}");
+}
+
+#[test]
 fn the_library_exports_the_names_of_the_reference_pages() {
     let listed =
         Command::new("nm").args(["--defined-only", "--extern-only"]).arg(library()).output().unwrap();
