@@ -63,9 +63,26 @@ impl AtPassive {
 #[derive(Debug)]
 pub struct AtDispatch(PhantomData<*const ()>);
 
+impl AtDispatch {
+    /// The token of a DPC that cannot hand it down, because what lies between is C; none at any other level.
+    #[must_use]
+    pub fn claim() -> Option<Self> {
+        (current() == Irql::Dispatch).then_some(Self(PhantomData))
+    }
+}
+
 /// Proof of running at a device's level.
 #[derive(Debug)]
 pub struct AtDirql(PhantomData<*const ()>);
+
+impl AtDirql {
+    /// The token of a service routine that cannot hand it down, because what lies between is C; none at any other
+    /// level.
+    #[must_use]
+    pub fn claim() -> Option<Self> {
+        (current() == Irql::Device).then_some(Self(PhantomData))
+    }
+}
 
 mod sealed {
     pub trait Sealed {}
@@ -124,6 +141,9 @@ mod tests {
     fn no_passive_token_can_be_had_inside_a_dpc_or_isr() {
         assert!(AtPassive::claim().is_some());
         at_dispatch(|_| assert!(AtPassive::claim().is_none()));
+        at_dispatch(|_| assert!(AtDispatch::claim().is_some() && AtDirql::claim().is_none()));
+        at_dirql(|_| assert!(AtDirql::claim().is_some() && AtDispatch::claim().is_none()));
+        assert!(AtDispatch::claim().is_none() && AtDirql::claim().is_none());
         at_dirql(|_| {
             assert!(AtPassive::claim().is_none());
             assert_eq!(current(), Irql::Device);
