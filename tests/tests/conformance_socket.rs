@@ -10,21 +10,31 @@ fn conformance(on: &str, arguments: &[&str]) -> Ran {
     run(std::process::Command::new(program("netdma")).args(["conformance", "--on", on]).args(arguments))
 }
 
-fn suite_on(profile: &str) {
-    let device = Device::start(&["--profile", profile]);
+fn suite_on(profile: &str, vectors: u16) {
+    let device = Device::start(&["--profile", profile, "--vectors", &vectors.to_string()]);
     let ran = conformance(&device.on(), &["--json"]);
     let report = serde_json::from_str(&ran.out).unwrap_or_else(|error| panic!("{error}: {ran:?}"));
-    judge(ran.code.unwrap(), &report, "socket", profile).unwrap();
+    judge(ran.code.unwrap(), &report, "socket", profile, vectors).unwrap();
 }
 
 #[test]
 fn every_statement_holds_on_the_device_program() {
-    suite_on("skx");
+    suite_on("skx", 4);
 }
 
 #[test]
 fn every_statement_holds_on_the_device_program_of_the_synthetic_profile() {
-    suite_on("netdma");
+    suite_on("netdma", 4);
+}
+
+#[test]
+fn every_statement_holds_where_all_channels_share_one_message() {
+    suite_on("skx", 1);
+}
+
+#[test]
+fn every_statement_holds_where_there_is_nothing_but_the_line() {
+    suite_on("skx", 0);
 }
 
 #[test]

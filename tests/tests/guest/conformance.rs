@@ -18,5 +18,5 @@ pub(crate) fn netdma(guest: &mut Guest) -> Result<()> {
 fn suite(guest: &mut Guest, device: usize, profile: &str) -> Result<()> {
     let bdf = guest.vm.bdf(device);
     let (status, report) = guest.netdma::<Value>(&["conformance", "--on", &bdf, "--json"], |_| ())?;
-    judge(status, &report, "vfio", profile)
+    judge(status, &report, "vfio", profile, 4)
 }
