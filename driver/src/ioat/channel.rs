@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use ioat_spec::{ChanSts, ChannelState, DcaCtrl};
 use ioat_stage::Pause;
 
+use super::batch::DueOn;
 use super::chain::{Chain, Limits, Walked, walk};
 use super::registers::ChannelRegisters;
 use super::{ChainError, Fault, IoatError};
@@ -29,9 +30,7 @@ pub(super) struct Channel {
     /// Held by the DPC from reading the completion word to the end of its report, and by a command while it
     /// gives the channel another chain: no report of the old chain arrives after that.
     pub(super) reporting: LevelLock,
-    /// The processor whose DPC is to look at the channel, plus 1; 0 for none. Set before that DPC is asked for, so that
-    /// one that is queued already serves the channel too (QD-15).
-    due: AtomicU32,
+    pub(super) due: DueOn,
     /// Processors on which the first DPC of a batch asks for more (DP-4).
     pub(super) spread: AtomicU32,
     pub(super) counts: Counts,
@@ -128,7 +127,7 @@ impl Channel {
                 generation: 0,
             }),
             reporting: LevelLock::new(pause),
-            due: AtomicU32::new(0),
+            due: DueOn::default(),
             spread: AtomicU32::new(0),
             counts: Counts::default(),
         }
@@ -269,17 +268,6 @@ impl Channel {
         self.arm(owner.context)?;
         self.state.lock().phase = Phase::Stopped;
         Ok(())
-    }
-
-    /// From now on the next DPC of its message on `cpu` looks at the channel.
-    pub(super) fn set_due(&self, cpu: CpuNumber) {
-        self.due.store(cpu.0 + 1, Ordering::Release);
-    }
-
-    /// Whether the DPC that runs on `processor` shall look at the channel. Before it reads the completion word: what
-    /// is set due afterwards has a DPC of its own.
-    pub(super) fn take_due(&self, processor: u32) -> bool {
-        self.due.compare_exchange(processor + 1, 0, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 
     /// Where it stands.

@@ -3,8 +3,7 @@
 //! Messages where there are any (ND-I1): channel `c` is served by message `c % messages`, so `MessageId` is the channel
 //! only where there is a message for each (MT-1). Without messages there is one line for all channels (MT-2).
 
-use std::sync::atomic::{AtomicU32, Ordering};
-
+use super::batch::Batch;
 use super::registers::LineRegisters;
 
 /// The messages or the line of a function, and the batch of each.
@@ -48,34 +47,6 @@ impl Delivery {
     }
 }
 
-/// The DPCs between an interrupt and its re-enabling (DP-6). Whoever takes the number to 0 re-arms (DP-5).
-#[derive(Debug, Default)]
-pub(super) struct Batch {
-    members: AtomicU32,
-    /// The channels to re-arm then, one bit each.
-    disarmed: AtomicU32,
-}
-
-impl Batch {
-    /// Notes channels whose interrupt the engine has disabled. Before the DPC is counted in: if a batch ends in between
-    /// it re-arms them too early, which costs one interrupt more, and loses none.
-    pub(super) fn disarmed(&self, channels: u32) {
-        self.disarmed.fetch_or(channels, Ordering::AcqRel);
-    }
-
-    /// Counts DPCs in before they are queued: afterwards, the first might end before the next is counted.
-    pub(super) fn join(&self, count: u32) {
-        self.members.fetch_add(count, Ordering::AcqRel);
-    }
-
-    /// Counts DPCs out that have ended or were refused. If none is left: the channels to re-arm.
-    #[must_use]
-    pub(super) fn leave(&self, count: u32) -> Option<u32> {
-        let last = count > 0 && self.members.fetch_sub(count, Ordering::AcqRel) == count;
-        last.then(|| self.disarmed.swap(0, Ordering::AcqRel))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -95,16 +66,5 @@ mod tests {
             (Delivery::new(4, 3, None).message_of(3), Delivery::new(4, 3, None).is_sole(0)),
             (0, false)
         );
-    }
-
-    #[test]
-    fn the_last_of_a_batch_gets_the_channels_to_rearm() {
-        let batch = Batch::default();
-        batch.disarmed(0b01);
-        batch.join(2);
-        batch.disarmed(0b10);
-        assert_eq!(batch.leave(1), None);
-        assert_eq!(batch.leave(0), None);
-        assert_eq!(batch.leave(1), Some(0b11));
     }
 }

@@ -5,14 +5,11 @@
 
 use std::sync::atomic::Ordering;
 
-use ioat_stage::plant::{Plant, planted};
-
 use super::IoatProvider;
+use super::batch::{Batch, DueOn, Served, Targets};
 use super::channel::Channel;
-use super::delivery::Batch;
 use super::registers::LineRegisters;
 use super::report::Latest;
-use super::targets::Targets;
 use crate::contract::{Completion, CpuNumber, CpuSet32};
 use crate::irql::{AtDirql, AtDispatch};
 use crate::ndis::{DpcCall, DpcContext, DpcRequest, IsrResult, LineHandlers, MessageHandlers, MessageId};
@@ -108,9 +105,9 @@ impl IoatProvider {
         let message = self.delivery.message_of(channel.index);
         let Some(batch) = self.delivery.batch(message) else { return false };
         batch.disarmed(1 << channel.index);
-        channel.set_due(owner.cpu);
+        channel.due.set(owner.cpu);
         let context = DpcContext(u64::from(channel.index));
-        self.ask(message, batch, Targets::of(owner.cpu), context) > 0
+        batch.ask(&self.served(message), Targets::of(owner.cpu), Some(context)) > 0
     }
 
     /// The service routine of a message or of the line, which is about `channels`, or, where that is not `certain`,
@@ -135,13 +132,13 @@ impl IoatProvider {
                 address = latest.get();
             }
             // The processor that the contract named (ND-I5).
-            channel.set_due(cpu);
+            channel.due.set(cpu);
             targets.add(cpu);
         }
         if targets.is_empty() {
             targets = Targets::of(spare?);
         }
-        self.ask(message, batch, targets, DpcContext(u64::from(message)));
+        batch.ask(&self.served(message), targets, None);
         Some(address)
     }
 
@@ -153,28 +150,14 @@ impl IoatProvider {
             channel.inspect(|channel| _ = channel.counts.spread_dpcs.fetch_add(1, Ordering::Relaxed));
         }
         for channel in self.served_by(message) {
-            if channel.take_due(call.processor) {
+            if channel.due.take(call.processor) {
                 channel.counts.dpcs.fetch_add(1, Ordering::Relaxed);
                 let reported = channel.report(&self.interface, level);
                 call.address = if reported == 0 { call.address } else { reported };
                 self.spread(message, batch, channel, call.processor);
             }
         }
-        self.leave(message, batch, 1);
-    }
-
-    /// Counts DPCs into the batch and asks for them; gives how many were queued. A refused one is counted out again:
-    /// its work will be seen by the queued one (QD-15), which may have ended meanwhile and left the re-arming to this.
-    fn ask(&self, message: u32, batch: &Batch, targets: Targets, context: DpcContext) -> u32 {
-        let wanted = targets.len().max(1);
-        batch.join(wanted);
-        let queued = self.queue_dpc(message, targets, context);
-        if planted(Plant::RearmForgotten) {
-            let _ = batch.leave(wanted - queued);
-            return queued;
-        }
-        self.leave(message, batch, wanted - queued);
-        queued
+        batch.end(&self.served(message), 1);
     }
 
     /// Stage 8 of 9: queue. Returns how many were queued.
@@ -192,33 +175,6 @@ impl IoatProvider {
         queued
     }
 
-    /// `count` DPCs of the batch have ended or never were. The last re-arms, looks once more (MT-4), and asks
-    /// for other DPCs if a completion landed in between.
-    fn leave(&self, message: u32, batch: &Batch, mut count: u32) {
-        // Refused means that a DPC is queued and counted. If it ends before it is counted here, it was not the
-        // last, and the re-arming falls to this turn. After deregistration everything is refused: then stop.
-        for _ in 0..3 {
-            let Some(disarmed) = batch.leave(count) else { return };
-            let channels = || self.served_by(message).filter(|channel| disarmed & 1 << channel.index != 0);
-            channels().for_each(Channel::rearm);
-            self.free_line();
-            let mut targets = Targets::default();
-            for channel in channels().filter(|channel| channel.recheck() && !planted(Plant::RecheckLeftOut)) {
-                let Some(owner) = channel.owner() else { continue };
-                channel.counts.rechecks.fetch_add(1, Ordering::Relaxed);
-                batch.disarmed(1 << channel.index);
-                channel.set_due(owner.cpu);
-                targets.add(owner.cpu);
-            }
-            if targets.is_empty() {
-                return;
-            }
-            batch.join(targets.len());
-            count = targets.len() - self.queue_dpc(message, targets, DpcContext(u64::from(message)));
-        }
-        let _ = batch.leave(count);
-    }
-
     /// (DP-4) The first DPC of a batch asks for one on each other processor of the channel's spread.
     fn spread(&self, message: u32, batch: &Batch, channel: &Channel, processor: u32) {
         let others =
@@ -228,7 +184,12 @@ impl IoatProvider {
         }
         let mut targets = Targets::default();
         others.iter().for_each(|cpu| targets.add(cpu));
-        self.ask(message, batch, targets, DpcContext(u64::from(channel.index) | SPREAD));
+        let context = DpcContext(u64::from(channel.index) | SPREAD);
+        batch.ask(&self.served(message), targets, Some(context));
+    }
+
+    fn served(&self, message: u32) -> ServedBy<'_> {
+        ServedBy { provider: self, message }
     }
 
     /// The channels of a message.
@@ -248,5 +209,34 @@ impl IoatProvider {
         if let Err(error) = line.set_master(on) {
             log::debug!("{}: INTRCTRL: {error}", self.device.name);
         }
+    }
+}
+
+/// A message as its batch sees it.
+struct ServedBy<'a> {
+    provider: &'a IoatProvider,
+    message: u32,
+}
+
+impl Served for ServedBy<'_> {
+    fn rearm(&self, channels: u32) {
+        let served = self.provider.served_by(self.message);
+        served.filter(|channel| channels & 1 << channel.index != 0).for_each(Channel::rearm);
+        self.provider.free_line();
+    }
+
+    fn recheck(&self, channel: u32) -> Option<(&DueOn, CpuNumber)> {
+        let channel = self.provider.channels.get(channel as usize)?;
+        if !channel.recheck() {
+            return None;
+        }
+        let owner = channel.owner()?;
+        channel.counts.rechecks.fetch_add(1, Ordering::Relaxed);
+        Some((&channel.due, owner.cpu))
+    }
+
+    fn queue(&self, targets: Targets, context: Option<DpcContext>) -> u32 {
+        let context = context.unwrap_or(DpcContext(u64::from(self.message)));
+        self.provider.queue_dpc(self.message, targets, context)
     }
 }

@@ -37,6 +37,8 @@ mod provider;
 
 mod delivery;
 
+pub mod batch;
+
 mod targets;
 
 mod interrupt;

@@ -7,33 +7,38 @@ const GROUPS: usize = 4;
 
 /// A set of processors, by number: processor `n` is bit `n % 64` of group `n / 64`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(super) struct Targets([u64; GROUPS]);
+pub struct Targets([u64; GROUPS]);
 
 impl Targets {
     /// One processor. One beyond the groups is in no set: its DPC counts as refused.
-    pub(super) fn of(cpu: CpuNumber) -> Self {
+    #[must_use]
+    pub fn of(cpu: CpuNumber) -> Self {
         let mut targets = Self::default();
         targets.add(cpu);
         targets
     }
 
-    pub(super) fn add(&mut self, cpu: CpuNumber) {
+    /// One processor more.
+    pub fn add(&mut self, cpu: CpuNumber) {
         if let Some(mask) = self.0.get_mut((cpu.0 / u64::BITS) as usize) {
             *mask |= 1 << (cpu.0 % u64::BITS);
         }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     /// How many.
-    pub(super) fn len(&self) -> u32 {
+    #[must_use]
+    pub fn len(&self) -> u32 {
         self.0.iter().map(|mask| mask.count_ones()).sum()
     }
 
     /// One call of NdisMQueueDpcEx each (QD-13).
-    pub(super) fn groups(&self) -> impl Iterator<Item = GroupAffinity> + use<> {
+    pub fn groups(&self) -> impl Iterator<Item = GroupAffinity> + use<> {
         let groups = (0..).zip(self.0).filter(|(_, mask)| *mask != 0);
         groups.map(|(group, mask)| GroupAffinity { group, mask })
     }

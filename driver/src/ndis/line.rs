@@ -17,29 +17,29 @@ const MASKED: u64 = 1 << 63;
 
 /// The batch of a line interrupt: the mask, and who is in it.
 #[derive(Default)]
-pub(super) struct LineBatch(AtomicU64);
+pub struct LineBatch(AtomicU64);
 
 impl LineBatch {
     /// The line fired, and is masked: its service routine is in the batch.
-    pub(super) fn fired(&self) {
+    pub fn fired(&self) {
         self.update(|word| (word + 1) | MASKED);
     }
 
     /// `count` DPCs are about to be queued. Before queueing, so that none ends before it is counted.
-    pub(super) fn join(&self, count: u32) {
+    pub fn join(&self, count: u32) {
         self.update(|word| word + u64::from(count));
     }
 
     /// `count` DPCs or service routines have ended, or were not queued after all. True: unmask the line now.
     #[must_use]
-    pub(super) fn leave(&self, count: u32) -> bool {
+    pub fn leave(&self, count: u32) -> bool {
         let (left, over) = (u64::from(count), MASKED + u64::from(count));
         self.update(|word| if word == over { 0 } else { word - left }) == over
     }
 
     /// The service routine ended, found nothing of ours, and asked for nothing: the line is another device's matter,
     /// whatever DPCs of ours are about. Unmask it now.
-    pub(super) fn unclaimed(&self) {
+    pub fn unclaimed(&self) {
         self.update(|word| (word & !MASKED) - 1);
     }
 

@@ -38,7 +38,7 @@ mod interrupt;
 
 mod service;
 
-mod line;
+pub mod line;
 
 mod msix_table;
 
