@@ -278,6 +278,10 @@ impl Registers for Gate {
         self.registers.write(space, offset, data)
     }
 
+    fn flush(&self, space: Space, offset: u64) -> Result<(), HwError> {
+        self.registers.flush(space, offset)
+    }
+
     fn reset(&self) -> Result<(), HwError> {
         self.registers.reset()
     }

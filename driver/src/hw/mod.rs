@@ -124,6 +124,15 @@ pub trait Registers: Send + Sync {
     /// [`HwError::Access`] or [`HwError::Gone`].
     fn write(&self, space: Space, offset: u64, data: &[u8]) -> Result<(), HwError>;
 
+    /// Returns when every write before it has reached the device. On a bus whose writes are posted that takes a read,
+    /// of a register of `space` at `offset` that does not mind; where each write is answered there is nothing to do.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    fn flush(&self, _space: Space, _offset: u64) -> Result<(), HwError> {
+        Ok(())
+    }
+
     /// Resets the whole function (VFIO_DEVICE_RESET). DMA mappings and enabled vectors stay, and so does bus
     /// mastering.
     ///

@@ -69,7 +69,11 @@ impl Batch {
             self.join(targets.len());
             count = targets.len() - served.queue(targets, None);
         }
-        let _ = self.leave(count);
+        // Should a live batch get here, its channels are armed all the same: an engine that holds an interrupt back
+        // sends it then.
+        if let Some(disarmed) = self.leave(count) {
+            served.rearm(disarmed);
+        }
     }
 
     /// The processors of the channels that moved; they are due there.

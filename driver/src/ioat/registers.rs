@@ -112,7 +112,8 @@ impl ChannelRegisters {
     }
 
     /// Re-arms the interrupt, and wants errors reported in the completion word and by interrupt; with `dca`, that the
-    /// completion word is aimed too.
+    /// completion word is aimed too. The engine has it when this returns: a look at the completion word that passed the
+    /// write would miss what completed in between (MT-4).
     pub(super) fn rearm(&self, dca: bool) -> Result<(), IoatError> {
         let control = ChanCtrl::new()
             .with_int_dis(true)
@@ -120,7 +121,9 @@ impl ChannelRegisters {
             .with_err_cmp_en(true)
             .with_any_err_abort_en(true)
             .with_err_int_en(true);
-        Ok(self.device.write16(Space::Bar0, self.at(ChannelRegister::ChanCtrl), control.into_bits())?)
+        let at = self.at(ChannelRegister::ChanCtrl);
+        self.device.write16(Space::Bar0, at, control.into_bits())?;
+        Ok(self.device.registers.flush(Space::Bar0, at)?)
     }
 
     /// Stops the channel at a descriptor boundary and returns the status that then holds. A channel that does

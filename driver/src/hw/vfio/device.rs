@@ -123,6 +123,12 @@ impl Registers for VfioFunction {
         pci::whole(done, width).map_err(failed)
     }
 
+    fn flush(&self, space: Space, offset: u64) -> Result<(), HwError> {
+        // PCIe lets a read of memory pass a posted write, but not a read of the device that the write goes to. A guest's
+        // VMM may post writes too.
+        self.read(space, offset, &mut [0; 2])
+    }
+
     fn reset(&self) -> Result<(), HwError> {
         // The kernel saves configuration space before the reset and restores it, MSI-X included.
         kernel::reset(&self.file).map_err(HwError::Reset)

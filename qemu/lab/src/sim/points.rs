@@ -25,6 +25,10 @@ impl Registers for Points {
         written
     }
 
+    fn flush(&self, space: Space, offset: u64) -> Result<(), HwError> {
+        self.0.flush(space, offset)
+    }
+
     fn reset(&self) -> Result<(), HwError> {
         SimPause.point();
         let reset = self.0.reset();
