@@ -30,7 +30,7 @@ use crate::ndis::{Interrupt, Processors, ndis_m_register_interrupt_ex};
 pub(super) const LONG: Duration = Duration::from_secs(20);
 
 /// Descriptor slots of a channel; what is laid there stays until the channel is given back.
-const SLOTS: usize = 1024;
+const SLOTS: usize = 8192;
 
 /// The flags of a descriptor that tells everything: completion value and interrupt.
 pub(super) const TELLS: ControlFlags =

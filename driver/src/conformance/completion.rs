@@ -1,7 +1,7 @@
 //! The completion value (contract 1.6 and 4.2).
 
 use super::assembly::{Assembly, TELLS, Taken, failed, null, passive, with};
-use super::work::{LongWork, Pages, midway};
+use super::work::{LongWork, PATIENCE, Pages, midway};
 use super::{Bench, Statement, Verdict, ensure, ensure_eq, statement};
 use crate::contract::{Completed, Completion, CompletionValue, ControlFlags, DescriptorAddr, TransferStatus};
 
@@ -140,7 +140,7 @@ fn c_cv_04_the_word_says_active_until_the_last_says_idle(bench: &Bench<'_>) -> V
     let mut seen_active = false;
     // The first word is only there while the engine works on what is behind, and this thread may be kept off the
     // processor that long: then once more, with more.
-    for pairs in [32, 64, 128, 256, 256, 256, 256] {
+    for pairs in PATIENCE {
         let mut descriptors = work.descriptors(pairs);
         let first = descriptors[0];
         descriptors[0] = with(first, ControlFlags::STATUS_UPDATE_ON_COMPLETION);

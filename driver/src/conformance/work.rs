@@ -11,6 +11,10 @@ use crate::hw::DmaBuffer;
 /// Bytes of one long copy: what every engine of NetDMA's takes in one descriptor would be a page, so it is asked.
 const LONG_COPY: u32 = 1 << 20;
 
+/// Pairs of long work to try with, in turn. In a guest on a busy host the check's own thread may be kept off the processor
+/// for tens of milliseconds; the last ones take ten times that.
+pub(super) const PATIENCE: [usize; 8] = [16, 64, 256, 1024, 2048, 2048, 2048, 2048];
+
 /// Bytes of a mark, and the distance between two.
 pub(super) const MARK: usize = 64;
 const MARK_BYTES: u32 = 64;
@@ -37,7 +41,7 @@ pub(super) struct Midway {
 
 impl LongWork {
     /// Most pairs that it has marks for.
-    pub(super) const PAIRS: usize = 256;
+    pub(super) const PAIRS: usize = 2048;
 
     pub(super) fn new(taken: &Taken<'_>) -> Result<Self, NotPassed> {
         let long = LONG_COPY.min(taken.assembly.provider.identity().max_transfer());
@@ -106,7 +110,7 @@ impl LongWork {
 /// Starts long work and suspends the channel in the middle of it. The engine may be too fast or the check too slow,
 /// so it is tried again with more.
 pub(super) fn midway(taken: &Taken<'_>, work: &LongWork) -> Result<Midway, NotPassed> {
-    for pairs in [16, 32, 64, 128, 256, 256, 256] {
+    for pairs in PATIENCE {
         let laid = taken.lay_at(0, &work.descriptors(pairs))?;
         let submitted = taken.start(&laid)?;
         // Something is to be finished, but not all.
