@@ -55,7 +55,7 @@ pub(crate) fn newest_kernel() -> Vec<Trial> {
             &["--lint"],
         ],
     );
-    vec![
+    let mut checks = vec![
         guest.check("our_driver_moves_and_verifies_data_on_every_channel", our_driver::selftest),
         guest.check("our_driver_breaks_no_rule_of_the_lint", conduct::of_our_driver),
         guest.check("every_statement_of_2_0_holds_over_kernel_vfio", conformance::netdma),
@@ -66,7 +66,13 @@ pub(crate) fn newest_kernel() -> Vec<Trial> {
         guest.check("ioatdma_does_what_is_written_down_and_nothing_else", conduct::of_ioatdma),
         guest.check("the_function_goes_from_ioatdma_back_to_vfio", ioatdma::hand_back),
         guest.check("ioatdma_breaks_no_rule_to_the_end", conduct::of_ioatdma_to_the_end),
-        guest.check("ioatdma_in_trouble_does_what_is_written_down", conduct::of_ioatdma_in_trouble),
-        guest.power_off(),
-    ]
+    ];
+    // Not in every run: the stock driver does not always get out of its trouble, and then the guest is lost with it.
+    if netdma_tests::full() {
+        checks.push(
+            guest.check("ioatdma_in_trouble_does_what_is_written_down", conduct::of_ioatdma_in_trouble),
+        );
+    }
+    checks.push(guest.power_off());
+    checks
 }
