@@ -67,7 +67,7 @@ pub(crate) fn newest_kernel() -> Vec<Trial> {
         guest.check("the_function_goes_from_ioatdma_back_to_vfio", ioatdma::hand_back),
         guest.check("ioatdma_breaks_no_rule_to_the_end", conduct::of_ioatdma_to_the_end),
     ];
-    // Not in every run: the stock driver does not always get out of its trouble, and then the guest is lost with it.
+    // Not in every run: one of eight lost the guest here, and it is not known yet why.
     if netdma_tests::full() {
         checks.push(
             guest.check("ioatdma_in_trouble_does_what_is_written_down", conduct::of_ioatdma_in_trouble),
