@@ -1,7 +1,7 @@
 //! The DPCs between an interrupt and its re-enabling (DP-6): who is in, who re-arms, and the look after it.
 //!
 //! Only the algorithm: channels, registers and the DPC queue are behind [`Served`], so that the provider and
-//! `tests/loom_completion.rs`, which tries every interleaving of it, run the same code.
+//! `tests/loom_completion/`, which tries every interleaving of it, run the same code.
 
 use ioat_stage::plant::{Plant, planted};
 use ioat_stage::sync::atomic::{AtomicU32, Ordering};
