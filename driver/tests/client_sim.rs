@@ -348,6 +348,6 @@ fn the_lint_of_the_in_process_device_sees_what_its_driver_writes() {
     let lint = LintBook::new();
     let options = SimOptions { lint: Some(lint.clone()), ..SimOptions::default() };
     let sim = Sim::open(options, Arc::new(ThreadPause::new())).unwrap();
-    sim.device.write8(Space::Bar0, GeneralRegister::CbVer.offset(), 0).unwrap();
+    sim.device.write8(Space::BAR0, GeneralRegister::CbVer.offset(), 0).unwrap();
     assert_eq!((lint.count(Rule::ReadOnlyRegister), lint.records().len()), (1, 1));
 }

@@ -85,18 +85,18 @@ fn copy(device: &Device, memory: &DmaBuffer, len: u32) {
     let (source, destination, next) = (at + 4096, at + 8192, at);
     let descriptor = Descriptor { size: len, control, source, destination, next, ..Descriptor::default() };
     memory.write(0, descriptor.as_bytes()).unwrap();
-    device.write64(Space::Bar0, register(ChannelRegister::ChanCmp), at + 64).unwrap();
-    device.write64(Space::Bar0, register(ChannelRegister::ChainAddr), at).unwrap();
-    device.write16(Space::Bar0, register(ChannelRegister::DmaCount), 1).unwrap();
+    device.write64(Space::BAR0, register(ChannelRegister::ChanCmp), at + 64).unwrap();
+    device.write64(Space::BAR0, register(ChannelRegister::ChainAddr), at).unwrap();
+    device.write16(Space::BAR0, register(ChannelRegister::DmaCount), 1).unwrap();
 }
 
 #[test]
 fn registers_and_configuration_space_answer() {
     let program = Program::start();
     let device = program.open();
-    let channels = device.read8(Space::Bar0, GeneralRegister::ChanCnt.offset()).unwrap();
+    let channels = device.read8(Space::BAR0, GeneralRegister::ChanCnt.offset()).unwrap();
     assert_eq!((channels, device.interrupts.vectors()), (4, 4));
-    assert_eq!(device.read8(Space::Bar0, GeneralRegister::CbVer.offset()).unwrap(), 0x33);
+    assert_eq!(device.read8(Space::BAR0, GeneralRegister::CbVer.offset()).unwrap(), 0x33);
     assert_eq!(device.read32(Space::Config, 0).unwrap(), 0x2021_8086);
     let mut whole = [0; 4096];
     device.registers.read(Space::Config, 0, &mut whole).unwrap();
@@ -120,7 +120,7 @@ fn a_copy_lands_and_fires_its_vector_before_and_after_a_reset() {
         assert_eq!(landed, [round; 4096]);
         // Maps, vectors and bus mastering outlive the reset; the registers do not.
         device.registers.reset().unwrap();
-        assert_eq!(device.read64(Space::Bar0, register(ChannelRegister::ChanCmp)).unwrap(), 0);
+        assert_eq!(device.read64(Space::BAR0, register(ChannelRegister::ChanCmp)).unwrap(), 0);
     }
 }
 
@@ -141,19 +141,19 @@ fn memory_that_was_dropped_is_out_of_the_engines_reach() {
         ..Descriptor::default()
     };
     memory.write(0, descriptor.as_bytes()).unwrap();
-    device.write64(Space::Bar0, register(ChannelRegister::ChanCmp), at + 64).unwrap();
-    device.write64(Space::Bar0, register(ChannelRegister::ChainAddr), at).unwrap();
-    device.write16(Space::Bar0, register(ChannelRegister::DmaCount), 1).unwrap();
+    device.write64(Space::BAR0, register(ChannelRegister::ChanCmp), at + 64).unwrap();
+    device.write64(Space::BAR0, register(ChannelRegister::ChainAddr), at).unwrap();
+    device.write16(Space::BAR0, register(ChannelRegister::DmaCount), 1).unwrap();
     let until = deadline(&*device.pause, LIMIT);
     let halted = || {
-        let status = device.read64(Space::Bar0, register(ChannelRegister::ChanSts)).unwrap();
+        let status = device.read64(Space::BAR0, register(ChannelRegister::ChanSts)).unwrap();
         ChannelState::from_code(status) == Some(ChannelState::Halted)
     };
     while !halted() {
         assert!(device.pause.now_ns() < until, "the channel did not halt");
         device.pause.sleep(Duration::from_millis(1));
     }
-    let error = device.read32(Space::Bar0, register(ChannelRegister::ChanErr)).unwrap();
+    let error = device.read32(Space::BAR0, register(ChannelRegister::ChanErr)).unwrap();
     assert_eq!(error.count_ones(), 1, "{error:#x}");
 }
 
@@ -174,7 +174,7 @@ fn a_second_client_is_told_so_and_the_next_one_is_served() {
     let second = open(&program.path(), Arc::new(ThreadPause::new()));
     let Err(HwError::Open(text)) = second else { panic!("a second client was served") };
     assert!(text.contains("the device serves another client"), "{text}");
-    assert_eq!(first.read8(Space::Bar0, 0).unwrap(), 4);
+    assert_eq!(first.read8(Space::BAR0, 0).unwrap(), 4);
     drop(first);
     let pause = ThreadPause::new();
     let until = deadline(&pause, LIMIT);
@@ -194,7 +194,7 @@ fn the_end_of_the_device_ends_a_wait_and_every_access() {
     let waiting = std::thread::spawn(move || waiter.interrupts.wait(0, &*waiter.pause));
     program.end();
     assert!(matches!(waiting.join().unwrap(), Err(HwError::Gone(_))));
-    assert!(matches!(device.read8(Space::Bar0, 0), Err(HwError::Gone(_))));
+    assert!(matches!(device.read8(Space::BAR0, 0), Err(HwError::Gone(_))));
     drop(memory);
 }
 
@@ -205,7 +205,7 @@ fn posted_writes_reach_the_engine_in_order() {
     let device = open_with(&program.path(), Arc::new(ThreadPause::new()), &options).unwrap();
     let at = register(ChannelRegister::ChanCmp);
     for value in 1..=300_u64 {
-        device.write64(Space::Bar0, at, value << 6).unwrap();
+        device.write64(Space::BAR0, at, value << 6).unwrap();
     }
-    assert_eq!(device.read64(Space::Bar0, at).unwrap(), 300 << 6);
+    assert_eq!(device.read64(Space::BAR0, at).unwrap(), 300 << 6);
 }

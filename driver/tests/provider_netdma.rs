@@ -118,12 +118,12 @@ impl Rig {
     fn dcactrl(&self) -> DcaCtrl {
         let context = (0..4).find(|channel| self.chancmp(*channel) == self.ring.iova() + 0xf000).unwrap();
         let offset = channel_base(context) + ChannelRegister::DcaCtrl.offset();
-        DcaCtrl::from_bits(self.device.read32(Space::Bar0, offset).unwrap())
+        DcaCtrl::from_bits(self.device.read32(Space::BAR0, offset).unwrap())
     }
 
     fn chancmp(&self, channel: usize) -> u64 {
         let offset = channel_base(channel) + ChannelRegister::ChanCmp.offset();
-        self.device.read64(Space::Bar0, offset).unwrap()
+        self.device.read64(Space::BAR0, offset).unwrap()
     }
 
     fn end(self) {

@@ -22,7 +22,7 @@ pub unsafe extern "C" fn NetDmaHostReadBar(
     Value: *mut ULONG64,
 ) -> NTSTATUS {
     // SAFETY: the caller's promise.
-    unsafe { read("NetDmaHostReadBar", Space::Bar0, Host, Offset, Width, Value) }
+    unsafe { read("NetDmaHostReadBar", Space::BAR0, Host, Offset, Width, Value) }
 }
 
 /// Writes 1, 2, 4 or 8 bytes of BAR 0. Any level.
@@ -33,7 +33,7 @@ pub extern "C" fn NetDmaHostWriteBar(
     Width: ULONG,
     Value: ULONG64,
 ) -> NTSTATUS {
-    write("NetDmaHostWriteBar", Space::Bar0, Host, Offset, Width, Value)
+    write("NetDmaHostWriteBar", Space::BAR0, Host, Offset, Width, Value)
 }
 
 /// Reads 1, 2, 4 or 8 bytes of configuration space. Any level.

@@ -122,11 +122,11 @@ fn granted(device: &Device) -> Option<InterruptType> {
 
 fn read_channel(device: &Device, channel: u8) -> Result<ChannelReport, IoatError> {
     let at = |register: ChannelRegister| channel_base(usize::from(channel)) + register.offset();
-    let chansts = device.read64(Space::Bar0, at(ChannelRegister::ChanSts))?;
+    let chansts = device.read64(Space::BAR0, at(ChannelRegister::ChanSts))?;
     if chansts == u64::MAX {
         return Err(IoatError::Gone { register: ChannelRegister::ChanSts.name() });
     }
-    let chanerr = device.read32(Space::Bar0, at(ChannelRegister::ChanErr))?;
+    let chanerr = device.read32(Space::BAR0, at(ChannelRegister::ChanErr))?;
     if chanerr == u32::MAX {
         return Err(IoatError::Gone { register: ChannelRegister::ChanErr.name() });
     }

@@ -374,7 +374,7 @@ impl Taken<'_> {
         let mut value = [0; 8];
         let part =
             value.get_mut(..register.width()).ok_or_else(|| failed("a register of 8 bytes at most"))?;
-        self.assembly.device.registers.read(Space::Bar0, offset, part)?;
+        self.assembly.device.registers.read(Space::BAR0, offset, part)?;
         Ok(u64::from_le_bytes(value))
     }
 

@@ -272,7 +272,7 @@ impl Registers for Gate {
     fn write(&self, space: Space, offset: u64, data: &[u8]) -> Result<(), HwError> {
         let window = channel_base(1) - channel_base(0);
         let chanctrl = offset >= channel_base(0) && offset % window == ChannelRegister::ChanCtrl.offset();
-        if space == Space::Bar0 && chanctrl && irql::current() == Irql::Dispatch {
+        if space == Space::BAR0 && chanctrl && irql::current() == Irql::Dispatch {
             self.pass();
         }
         self.registers.write(space, offset, data)

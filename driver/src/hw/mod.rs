@@ -47,19 +47,38 @@ pub(crate) use fd::of_event;
 /// Which register space an access goes to.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Space {
-    /// Memory BAR 0.
-    Bar0,
+    /// The BAR of this number, 0 to 5; 6 is the expansion ROM.
+    Bar(u8),
     /// PCI configuration space.
     Config,
 }
 
+impl Space {
+    /// Where an I/OAT engine's registers are.
+    pub const BAR0: Self = Self::Bar(0);
+}
+
 impl fmt::Display for Space {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Bar0 => "BAR0",
-            Self::Config => "configuration space",
-        })
+        match self {
+            Self::Bar(6) => f.write_str("expansion ROM"),
+            Self::Bar(number) => write!(f, "BAR{number}"),
+            Self::Config => f.write_str("configuration space"),
+        }
     }
+}
+
+/// One register space of a function, as its bus tells.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Region {
+    /// Which.
+    pub space: Space,
+    /// Bytes; never 0.
+    pub size: u64,
+    /// It may be read.
+    pub readable: bool,
+    /// It may be written.
+    pub writable: bool,
 }
 
 /// Why the hardware could not be reached.
@@ -133,6 +152,11 @@ pub trait Registers: Send + Sync {
         Ok(())
     }
 
+    /// The spaces that the function has, BARs by number and then configuration space. Empty where nobody can say.
+    fn regions(&self) -> Vec<Region> {
+        Vec::new()
+    }
+
     /// Resets the whole function (VFIO_DEVICE_RESET). DMA mappings and enabled vectors stay, and so does bus
     /// mastering.
     ///
@@ -149,6 +173,42 @@ pub trait DmaMemory: Send + Sync {
     /// # Errors
     /// [`HwError::Map`] or [`HwError::Gone`].
     fn allocate(&self, len: usize) -> Result<DmaBuffer, HwError>;
+
+    /// As [`Self::allocate`], where and how `placement` says.
+    ///
+    /// # Errors
+    /// As [`Self::allocate`], and [`HwError::Map`] for an address that is taken, not page aligned, or beyond what the
+    /// device can reach.
+    fn allocate_at(&self, len: usize, placement: Placement) -> Result<DmaBuffer, HwError> {
+        match placement {
+            Placement { iova: None, access: DmaAccess::ReadWrite } => self.allocate(len),
+            Placement { iova, .. } => {
+                let source = std::io::Error::from(std::io::ErrorKind::Unsupported);
+                Err(HwError::Map { len, iova: iova.unwrap_or(0), source })
+            }
+        }
+    }
+}
+
+/// What the device may do with memory.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum DmaAccess {
+    /// Read and write it.
+    #[default]
+    ReadWrite,
+    /// Read it only.
+    ReadOnly,
+    /// Write it only.
+    WriteOnly,
+}
+
+/// Where memory shall be for the device.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Placement {
+    /// At this address, page aligned; none for one that is free.
+    pub iova: Option<u64>,
+    /// With this permission.
+    pub access: DmaAccess,
 }
 
 /// Why a wait for an interrupt ended.
@@ -169,6 +229,27 @@ pub enum Routed {
     NotPermitted(String),
     /// There is no kernel interrupt behind this vector.
     NotApplicable,
+}
+
+/// How a PCI function interrupts.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum InterruptKind {
+    /// The line, INTx.
+    Line,
+    /// Messages out of configuration space.
+    Msi,
+    /// Messages out of a table in a BAR.
+    Msix,
+}
+
+impl fmt::Display for InterruptKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Line => "INTx",
+            Self::Msi => "MSI",
+            Self::Msix => "MSI-X",
+        })
+    }
 }
 
 /// Where interrupts come from.
@@ -213,6 +294,30 @@ pub trait InterruptSource: Send + Sync {
     fn enable_line(&self) -> Result<(), HwError> {
         let source = std::io::Error::from_raw_os_error(libc::ENODEV);
         Err(HwError::Interrupt { vector: 0, what: "enabling the line of a device without one", source })
+    }
+
+    /// How many vectors of this kind the device offers; of the line, 1 or 0.
+    fn offers(&self, kind: InterruptKind) -> u32 {
+        match kind {
+            InterruptKind::Line => self.has_line().into(),
+            InterruptKind::Msi => 0,
+            InterruptKind::Msix => self.vectors(),
+        }
+    }
+
+    /// Enables the first `count` vectors of this kind, and nothing else: they fire as vectors 0 to `count - 1`.
+    ///
+    /// # Errors
+    /// [`HwError::Interrupt`] where the device does not offer that many; [`HwError::Gone`].
+    fn enable_kind(&self, kind: InterruptKind, count: u32) -> Result<(), HwError> {
+        match kind {
+            InterruptKind::Line => self.enable_line(),
+            InterruptKind::Msix => self.enable(count),
+            InterruptKind::Msi => {
+                let source = std::io::Error::from_raw_os_error(libc::ENODEV);
+                Err(HwError::Interrupt { vector: 0, what: "enabling MSI of a device without it", source })
+            }
+        }
     }
 
     /// Lets the line fire again; at once, if the device still asserts it. Callable at any level.

@@ -131,7 +131,7 @@ impl<F: Faults + 'static, T: Trace + 'static> Registers for InProcess<F, T> {
     fn read(&self, space: Space, offset: u64, data: &mut [u8]) -> Result<(), HwError> {
         check("read", space, offset, data.len())?;
         match space {
-            Space::Bar0 => self.0.bar_read(offset, data),
+            Space::Bar(_) => self.0.bar_read(offset, data),
             Space::Config => self.0.config_read(offset, data),
         }
         Ok(())
@@ -140,7 +140,7 @@ impl<F: Faults + 'static, T: Trace + 'static> Registers for InProcess<F, T> {
     fn write(&self, space: Space, offset: u64, data: &[u8]) -> Result<(), HwError> {
         check("write", space, offset, data.len())?;
         match space {
-            Space::Bar0 => self.0.bar_write(offset, data),
+            Space::Bar(_) => self.0.bar_write(offset, data),
             Space::Config => self.0.config_write(offset, data),
         }
         Ok(())
@@ -171,7 +171,8 @@ impl<F: Faults + 'static, T: Trace + 'static> Mapper for InProcess<F, T> {
 
 fn check(access: &'static str, space: Space, offset: u64, width: usize) -> Result<(), HwError> {
     let size = match space {
-        Space::Bar0 => BAR0_SIZE,
+        Space::BAR0 => BAR0_SIZE,
+        Space::Bar(_) => 0,
         Space::Config => CONFIG_SIZE as u64,
     };
     match offset.checked_add(width as u64) {

@@ -55,7 +55,7 @@ pub(super) fn bring_up(
         }
         None => {
             let control = IntrCtrl::new().with_master_int_en(true).with_msix_vector_control(true);
-            Ok(device.write8(Space::Bar0, GeneralRegister::IntrCtrl.offset(), control.into_bits())?)
+            Ok(device.write8(Space::BAR0, GeneralRegister::IntrCtrl.offset(), control.into_bits())?)
         }
     }
 }

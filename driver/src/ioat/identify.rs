@@ -58,7 +58,7 @@ pub fn identify(device: &Device) -> Result<Identity, IoatError> {
     if !(12..=20).contains(&xfercap) {
         return Err(IoatError::TransferCapacity { xfercap });
     }
-    let capability = device.read32(Space::Bar0, GeneralRegister::DmaCapability.offset())?;
+    let capability = device.read32(Space::BAR0, GeneralRegister::DmaCapability.offset())?;
     if capability == u32::MAX {
         return Err(IoatError::Gone { register: GeneralRegister::DmaCapability.name() });
     }

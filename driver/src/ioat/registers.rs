@@ -20,7 +20,7 @@ const STOP_PATIENCE: Duration = Duration::from_millis(200);
 
 /// Reads a general register of one byte.
 pub(super) fn general8(device: &Device, register: GeneralRegister) -> Result<u8, IoatError> {
-    match device.read8(Space::Bar0, register.offset())? {
+    match device.read8(Space::BAR0, register.offset())? {
         u8::MAX => Err(IoatError::Gone { register: register.name() }),
         value => Ok(value),
     }
@@ -45,7 +45,7 @@ impl LineRegisters {
     /// Reads ATTNSTATUS, one bit for each channel with an interrupt, and so clears it.
     pub(super) fn take_attention(&self) -> Result<u32, IoatError> {
         let register = GeneralRegister::AttnStatus;
-        match self.device.read32(Space::Bar0, register.offset())? {
+        match self.device.read32(Space::BAR0, register.offset())? {
             u32::MAX => Err(IoatError::Gone { register: register.name() }),
             attention => Ok(attention),
         }
@@ -54,7 +54,7 @@ impl LineRegisters {
     /// Writes MASTER_INT_EN: with it the line is asserted for every channel that wants attention.
     pub(super) fn set_master(&self, on: bool) -> Result<(), IoatError> {
         let control = IntrCtrl::new().with_master_int_en(on).into_bits();
-        Ok(self.device.write8(Space::Bar0, GeneralRegister::IntrCtrl.offset(), control)?)
+        Ok(self.device.write8(Space::BAR0, GeneralRegister::IntrCtrl.offset(), control)?)
     }
 }
 
@@ -71,14 +71,14 @@ impl ChannelRegisters {
     }
 
     pub(super) fn chansts(&self) -> Result<ChanSts, IoatError> {
-        match self.device.read64(Space::Bar0, self.at(ChannelRegister::ChanSts))? {
+        match self.device.read64(Space::BAR0, self.at(ChannelRegister::ChanSts))? {
             u64::MAX => Err(gone(ChannelRegister::ChanSts)),
             value => Ok(ChanSts::from_bits(value)),
         }
     }
 
     pub(super) fn chanerr(&self) -> Result<ChanErr, IoatError> {
-        match self.device.read32(Space::Bar0, self.at(ChannelRegister::ChanErr))? {
+        match self.device.read32(Space::BAR0, self.at(ChannelRegister::ChanErr))? {
             u32::MAX => Err(gone(ChannelRegister::ChanErr)),
             value => Ok(ChanErr::from_bits(value)),
         }
@@ -86,29 +86,29 @@ impl ChannelRegisters {
 
     /// Names the chain: the engine starts counting at 0. One 64-bit write, so that the engine never sees half of it.
     pub(super) fn set_chainaddr(&self, first: u64) -> Result<(), IoatError> {
-        Ok(self.device.write64(Space::Bar0, self.at(ChannelRegister::ChainAddr), first)?)
+        Ok(self.device.write64(Space::BAR0, self.at(ChannelRegister::ChainAddr), first)?)
     }
 
     /// Names the completion word. One 64-bit write.
     pub(super) fn set_chancmp(&self, word: u64) -> Result<(), IoatError> {
-        Ok(self.device.write64(Space::Bar0, self.at(ChannelRegister::ChanCmp), word)?)
+        Ok(self.device.write64(Space::BAR0, self.at(ChannelRegister::ChanCmp), word)?)
     }
 
     /// Stage 1, doorbell: `count` slots are valid since CHAINADDR.
     pub(super) fn set_dmacount(&self, count: u16) -> Result<(), IoatError> {
-        Ok(self.device.write16(Space::Bar0, self.at(ChannelRegister::DmaCount), count)?)
+        Ok(self.device.write16(Space::BAR0, self.at(ChannelRegister::DmaCount), count)?)
     }
 
     /// DCACTRL: where completion words are aimed (ND-A2).
     pub(super) fn dcactrl(&self) -> Result<DcaCtrl, IoatError> {
-        match self.device.read32(Space::Bar0, self.at(ChannelRegister::DcaCtrl))? {
+        match self.device.read32(Space::BAR0, self.at(ChannelRegister::DcaCtrl))? {
             u32::MAX => Err(gone(ChannelRegister::DcaCtrl)),
             value => Ok(DcaCtrl::from_bits(value)),
         }
     }
 
     pub(super) fn set_dcactrl(&self, target: DcaCtrl) -> Result<(), IoatError> {
-        Ok(self.device.write32(Space::Bar0, self.at(ChannelRegister::DcaCtrl), target.into_bits())?)
+        Ok(self.device.write32(Space::BAR0, self.at(ChannelRegister::DcaCtrl), target.into_bits())?)
     }
 
     /// Re-arms the interrupt, and wants errors reported in the completion word and by interrupt; with `dca`, that the
@@ -122,8 +122,8 @@ impl ChannelRegisters {
             .with_any_err_abort_en(true)
             .with_err_int_en(true);
         let at = self.at(ChannelRegister::ChanCtrl);
-        self.device.write16(Space::Bar0, at, control.into_bits())?;
-        Ok(self.device.registers.flush(Space::Bar0, at)?)
+        self.device.write16(Space::BAR0, at, control.into_bits())?;
+        Ok(self.device.registers.flush(Space::BAR0, at)?)
     }
 
     /// Stops the channel at a descriptor boundary and returns the status that then holds. A channel that does
@@ -157,7 +157,7 @@ impl ChannelRegisters {
         let until = deadline(&*self.device.pause, RESET_PATIENCE);
         let mut backoff = Backoff::new();
         loop {
-            let command = self.device.read8(Space::Bar0, self.at(ChannelRegister::ChanCmd))?;
+            let command = self.device.read8(Space::BAR0, self.at(ChannelRegister::ChanCmd))?;
             if command == u8::MAX {
                 return Err(gone(ChannelRegister::ChanCmd));
             }
@@ -176,7 +176,7 @@ impl ChannelRegisters {
     fn clear_errors(&self) -> Result<(), IoatError> {
         let errors = self.chanerr()?;
         if !errors.is_empty() {
-            self.device.write32(Space::Bar0, self.at(ChannelRegister::ChanErr), errors.into_bits())?;
+            self.device.write32(Space::BAR0, self.at(ChannelRegister::ChanErr), errors.into_bits())?;
         }
         let offset = pci::CHANERR_INT as u64;
         let mirrored = self.device.read32(Space::Config, offset)?;
@@ -190,7 +190,7 @@ impl ChannelRegisters {
     }
 
     fn command(&self, command: ChanCmd) -> Result<(), IoatError> {
-        Ok(self.device.write8(Space::Bar0, self.at(ChannelRegister::ChanCmd), command.into_bits())?)
+        Ok(self.device.write8(Space::BAR0, self.at(ChannelRegister::ChanCmd), command.into_bits())?)
     }
 
     fn at(&self, register: ChannelRegister) -> u64 {

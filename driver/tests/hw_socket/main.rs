@@ -60,11 +60,11 @@ fn gone(result: Result<u64, HwError>) -> String {
 fn registers_of_every_width_are_read_and_written_in_place() {
     let server = Server::right();
     let device = device(&server);
-    assert_eq!(device.read64(Space::Bar0, 8).unwrap(), 0x0f0e_0d0c_0b0a_0908);
+    assert_eq!(device.read64(Space::BAR0, 8).unwrap(), 0x0f0e_0d0c_0b0a_0908);
     assert_eq!(device.read32(Space::Config, 0).unwrap(), 0x2021_8086);
-    assert_eq!(device.read16(Space::Bar0, 0x10).unwrap(), 0x1110);
-    assert_eq!(device.read8(Space::Bar0, 0x13).unwrap(), 0x13);
-    device.write64(Space::Bar0, 0x90, 0x0123_4567_89ab_cdef).unwrap();
+    assert_eq!(device.read16(Space::BAR0, 0x10).unwrap(), 0x1110);
+    assert_eq!(device.read8(Space::BAR0, 0x13).unwrap(), 0x13);
+    device.write64(Space::BAR0, 0x90, 0x0123_4567_89ab_cdef).unwrap();
     device.write8(Space::Config, 0x3c, 0x5a).unwrap();
     let state = server.state.lock().unwrap();
     assert_eq!(server::long(&state.bar0, 0x90), 0x0123_4567_89ab_cdef);
@@ -87,10 +87,10 @@ fn posted_bar_writes_ask_for_no_reply_and_config_writes_do() {
     let server = Server::right();
     let options = Options { posted_writes: true, ..Options::default() };
     let device = open_with(&server.path(), pause(), &options).unwrap();
-    device.write32(Space::Bar0, 0x80, 7).unwrap();
+    device.write32(Space::BAR0, 0x80, 7).unwrap();
     device.write16(Space::Config, 0x3c, 7).unwrap();
     // The write is in order before this read, so the read sees it.
-    assert_eq!(device.read32(Space::Bar0, 0x80).unwrap(), 7);
+    assert_eq!(device.read32(Space::BAR0, 0x80).unwrap(), 7);
     let state = server.state.lock().unwrap();
     let writes: Vec<u32> = state
         .commands
@@ -172,7 +172,7 @@ fn the_death_of_the_server_ends_a_wait_for_an_interrupt() {
     let (send, receive) = std::sync::mpsc::channel();
     let body = Box::new(move || send.send(waiter.interrupts.wait(0, &*waiter.pause)).unwrap());
     let task = device.pause.spawn(Task { name: "waiter".into(), cpu: None }, body).unwrap();
-    device.read64(Space::Bar0, 0).unwrap_err();
+    device.read64(Space::BAR0, 0).unwrap_err();
     assert!(matches!(receive.recv().unwrap(), Err(HwError::Gone(_))));
     assert!(task.join());
 }
@@ -187,7 +187,7 @@ fn a_reply_does_not_end_a_wait_for_an_interrupt() {
     let body = Box::new(move || send.send(waiter.interrupts.wait(0, &*waiter.pause)).unwrap());
     let task = device.pause.spawn(Task { name: "waiter".into(), cpu: None }, body).unwrap();
     for _ in 0..100 {
-        device.read64(Space::Bar0, 0).unwrap();
+        device.read64(Space::BAR0, 0).unwrap();
     }
     assert!(receive.try_recv().is_err());
     device.interrupts.stop();
@@ -204,7 +204,7 @@ fn many_threads_share_the_connection_and_each_gets_its_own_answer() {
             let device = &device;
             scope.spawn(move || {
                 for at in start..start + 50 {
-                    assert_eq!(u64::from(device.read8(Space::Bar0, at).unwrap()), at % 251);
+                    assert_eq!(u64::from(device.read8(Space::BAR0, at).unwrap()), at % 251);
                 }
             });
         }
@@ -218,12 +218,12 @@ fn a_refused_access_carries_the_errno_and_the_next_one_works() {
         (message.command == REGION_READ && at == Some(0x40)).then_some(Answer::Error(REFUSED))
     });
     let device = device(&server);
-    let error = device.read32(Space::Bar0, 0x40).unwrap_err();
+    let error = device.read32(Space::BAR0, 0x40).unwrap_err();
     let HwError::Access { access: "read", offset: 0x40, width: 4, source, .. } = error else {
         panic!("{error}")
     };
     assert_eq!(source.raw_os_error(), Some(13));
-    assert_eq!(device.read8(Space::Bar0, 1).unwrap(), 1);
+    assert_eq!(device.read8(Space::BAR0, 1).unwrap(), 1);
 }
 
 #[test]
@@ -235,7 +235,7 @@ fn a_refused_write_map_unmap_irqs_and_reset_are_each_their_own_error() {
     });
     let device = device(&server);
     let errno = |source: &io::Error| source.raw_os_error() == Some(13);
-    let write = device.write32(Space::Bar0, 0, 1);
+    let write = device.write32(Space::BAR0, 0, 1);
     assert!(
         matches!(&write, Err(HwError::Access { access: "write", source, .. }) if errno(source)),
         "{write:?}"
@@ -269,7 +269,7 @@ fn an_error_reply_without_an_errno_is_still_an_error() {
 fn a_socket_closed_instead_of_a_reply_means_gone_now_and_later() {
     let server = wrong_read(|_| Answer::Close);
     let device = device(&server);
-    assert_eq!(gone(device.read64(Space::Bar0, 0)), "the device closed its socket");
+    assert_eq!(gone(device.read64(Space::BAR0, 0)), "the device closed its socket");
     gone(device.read64(Space::Config, 0));
     let map = device.memory.allocate(4096).map(|buffer| buffer.iova());
     assert!(matches!(map, Err(HwError::Gone(_))), "{map:?}");
@@ -282,21 +282,21 @@ fn a_reply_cut_off_by_the_end_of_the_connection_means_gone() {
     let whole = |message: &Message| frame(message.id, REGION_READ, 40, 1, 0, &[0; 24]);
     for kept in [1, 15, 16, 39] {
         let server = wrong_read(move |message| Answer::Cut(whole(message)[..kept].to_vec()));
-        assert_eq!(gone(device(&server).read64(Space::Bar0, 0)), "the device closed its socket");
+        assert_eq!(gone(device(&server).read64(Space::BAR0, 0)), "the device closed its socket");
     }
 }
 
 #[test]
 fn a_reply_whose_rest_never_comes_means_gone() {
     let server = wrong_read(|message| Answer::Bytes(frame(message.id, REGION_READ, 40, 1, 0, &[0; 9])));
-    gone(hasty(&server).unwrap().read64(Space::Bar0, 0));
+    gone(hasty(&server).unwrap().read64(Space::BAR0, 0));
 }
 
 #[test]
 fn silence_ends_the_connection_after_the_timeout() {
     let server = wrong_read(|_| Answer::Silence);
     let device = hasty(&server).unwrap();
-    assert_eq!(gone(device.read64(Space::Bar0, 0)), "no reply to REGION_READ within 0.03 s");
+    assert_eq!(gone(device.read64(Space::BAR0, 0)), "no reply to REGION_READ within 0.03 s");
     gone(device.read64(Space::Config, 0));
 }
 
@@ -318,7 +318,7 @@ fn every_impossible_reply_ends_the_connection() {
     for (reason, wrong) in wrongs {
         let server = wrong_read(move |message| Answer::Bytes(wrong(message)));
         let device = device(&server);
-        let said = gone(device.read64(Space::Bar0, 0));
+        let said = gone(device.read64(Space::BAR0, 0));
         assert!(said.contains(reason), "{said:?} does not say {reason:?}");
         gone(device.read64(Space::Config, 0));
     }
@@ -332,7 +332,7 @@ fn a_short_read_is_an_error_of_that_access_only() {
         Answer::Payload([&place[..], &[1, 2]].concat())
     });
     let device = device(&server);
-    let error = device.read64(Space::Bar0, 0).unwrap_err();
+    let error = device.read64(Space::BAR0, 0).unwrap_err();
     assert!(error.to_string().contains("the device did 2 bytes of 8"), "{error}");
     assert_eq!(device.read16(Space::Config, 0).unwrap(), 0x8086);
 }
@@ -345,14 +345,14 @@ fn a_command_from_the_server_is_declined_and_does_not_disturb_the_reply() {
         Answer::Bytes([ask, answer].concat())
     });
     let device = device(&server);
-    assert_eq!(device.read64(Space::Bar0, 0).unwrap(), 9);
+    assert_eq!(device.read64(Space::BAR0, 0).unwrap(), 9);
 }
 
 #[test]
 fn an_endless_stream_of_commands_cannot_hold_a_request_for_ever() {
     let server = wrong_read(|_| Answer::Bytes(frame(0, DMA_READ, 32, NO_REPLY, 0, &[0; 16]).repeat(1000)));
     let device = hasty(&server).unwrap();
-    gone(device.read64(Space::Bar0, 0));
+    gone(device.read64(Space::BAR0, 0));
 }
 
 #[test]
@@ -361,7 +361,7 @@ fn an_access_outside_the_region_does_not_reach_the_device() {
     let device = device(&server);
     let before = server.state.lock().unwrap().commands.len();
     for offset in [0x4000, 0x3ffd, u64::MAX] {
-        let error = device.read32(Space::Bar0, offset).unwrap_err();
+        let error = device.read32(Space::BAR0, offset).unwrap_err();
         assert!(matches!(&error, HwError::Access { .. }), "{error}");
     }
     assert_eq!(server.state.lock().unwrap().commands.len(), before);
@@ -434,7 +434,7 @@ fn every_bad_version_reply_is_refused() {
 #[test]
 fn a_version_reply_without_capabilities_is_allowed() {
     let server = Server::answering(VERSION, |_| Answer::Payload(vec![0, 0, 0, 0]));
-    assert_eq!(device(&server).read8(Space::Bar0, 3).unwrap(), 3);
+    assert_eq!(device(&server).read8(Space::BAR0, 3).unwrap(), 3);
 }
 
 #[test]

@@ -304,17 +304,17 @@ impl Registers for Model {
     fn read(&self, space: Space, offset: u64, data: &mut [u8]) -> Result<(), HwError> {
         let inner = self.inner.lock().unwrap();
         let value: u64 = match (space, offset, data.len()) {
-            (Space::Bar0, ..) if self.wrong.gone.load(Ordering::Acquire) => u64::MAX,
+            (Space::BAR0, ..) if self.wrong.gone.load(Ordering::Acquire) => u64::MAX,
             (Space::Config, 0, 2) => 0x8086,
             (Space::Config, 2, 2) => 0x2021,
             (Space::Config, 4, 2) => u64::from(inner.command),
             (Space::Config, 0x180, 4) => u64::from(inner.chanerr_int),
-            (Space::Bar0, 0, 1) => CHANNELS as u64,
+            (Space::BAR0, 0, 1) => CHANNELS as u64,
             // 64 KiB: less than the device crate's, so that splitting is tested at another limit.
-            (Space::Bar0, 1, 1) => 16,
-            (Space::Bar0, 8, 1) => 0x33,
-            (Space::Bar0, 0x10, 4) => 1 << 6,
-            (Space::Bar0, offset, width) => {
+            (Space::BAR0, 1, 1) => 16,
+            (Space::BAR0, 8, 1) => 0x33,
+            (Space::BAR0, 0x10, 4) => 1 << 6,
+            (Space::BAR0, offset, width) => {
                 let chan = &inner.channels[usize::try_from(offset / 0x80 - 1).unwrap()];
                 match (offset % 0x80, width) {
                     (0x04, 1) => u64::from(chan.stuck) << 5,
@@ -334,8 +334,8 @@ impl Registers for Model {
         match (space, offset) {
             (Space::Config, 4) => inner.command = u16::from_le_bytes(data.try_into().unwrap()),
             (Space::Config, 0x180) => inner.chanerr_int &= !u32::from_le_bytes(data.try_into().unwrap()),
-            (Space::Bar0, 3) => assert_eq!(data, [9]),
-            (Space::Bar0, offset) => {
+            (Space::BAR0, 3) => assert_eq!(data, [9]),
+            (Space::BAR0, offset) => {
                 let channel = usize::try_from(offset / 0x80 - 1).unwrap();
                 self.write_channel(&mut inner, channel, offset % 0x80, data);
             }

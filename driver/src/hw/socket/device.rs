@@ -59,7 +59,8 @@ impl SocketDevice {
 
     fn region(&self, space: Space) -> (u32, u64) {
         match space {
-            Space::Bar0 => (REGION_BAR0, self.bar0_size),
+            Space::BAR0 => (REGION_BAR0, self.bar0_size),
+            Space::Bar(number) => (number.into(), 0),
             Space::Config => (REGION_CONFIG, self.config_size),
         }
     }
@@ -84,7 +85,7 @@ impl Registers for SocketDevice {
         let width = data.len();
         let failed = |source| HwError::Access { access: "write", space, offset, width, source };
         let region = self.place(space, offset, width).map_err(failed)?;
-        if self.posted_writes && space == Space::Bar0 {
+        if self.posted_writes && space == Space::BAR0 {
             return self.client.region_post(region, offset, data).map_err(|error| split(error, failed));
         }
         let taken = self.client.region_write(region, offset, data).map_err(|error| split(error, failed))?;

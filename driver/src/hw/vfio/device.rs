@@ -78,7 +78,8 @@ impl VfioFunction {
 
     fn region(&self, space: Space) -> Region {
         match space {
-            Space::Bar0 => self.bar0,
+            Space::BAR0 => self.bar0,
+            Space::Bar(_) => Region { offset: 0, size: 0, mappable: false },
             Space::Config => self.config,
         }
     }
@@ -91,7 +92,7 @@ impl VfioFunction {
     }
 
     fn bar(&self, space: Space) -> Option<&Bar> {
-        self.mapped.as_ref().filter(|_| space == Space::Bar0)
+        self.mapped.as_ref().filter(|_| space == Space::BAR0)
     }
 
     fn device(&self) -> Result<&VfioDevice, HwError> {
