@@ -37,6 +37,8 @@ pub(crate) fn ring<F: Faults, T: Trace>(
         address,
         len: count.into(),
         mark,
+        vector: None,
+        processor: None,
     });
     (!lost).then_some(Rung(count))
 }

@@ -117,6 +117,8 @@ impl<F: Faults, T: Trace> Vector<'_, F, T> {
             address: self.number(),
             len: 0,
             mark,
+            vector: Some(u32::from(self.unaffiliated.vector_of(self.channel).unwrap_or(0))),
+            processor: None,
         });
     }
 }

@@ -47,7 +47,17 @@ impl<M: GuestMemory, F: Faults, T: Trace> Path<'_, M, F, T> {
     #[inline(always)]
     pub(crate) fn event(&self, stage: Stage, sequence: u64, address: u64, len: u64, mark: Mark) {
         let Terms { channel, generation, .. } = *self.terms;
-        self.trace.event(Event { stage, channel, generation, sequence, address, len, mark });
+        self.trace.event(Event {
+            stage,
+            channel,
+            generation,
+            sequence,
+            address,
+            len,
+            mark,
+            vector: None,
+            processor: None,
+        });
     }
 }
 

@@ -1,6 +1,6 @@
 //! How a run tells of its descriptors: a type parameter of its loop, and nothing at all where nobody listens.
 
-use ioat_stage::{Event, Trace};
+use ioat_stage::{Detail, Event, Executed, Trace};
 
 use super::under_way::Watch;
 use crate::fetch::Fetched;
@@ -50,6 +50,14 @@ pub(crate) struct Overheard<'a, T>(pub(crate) &'a T);
 impl<T: Trace> Trace for Overheard<'_, T> {
     fn event(&self, event: Event) {
         self.0.event(event);
+    }
+
+    fn executed(&self, executed: Executed) {
+        self.0.executed(executed);
+    }
+
+    fn detail(&self) -> Detail {
+        self.0.detail()
     }
 
     fn flush(&self) {

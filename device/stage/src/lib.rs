@@ -20,7 +20,9 @@ pub mod sync;
 
 pub mod plant;
 
-pub use fault::{FaultBook, Faults, NoFaults, Op, Point, Rule, RuleError, RuleFaults, Verdict};
+pub use fault::{
+    ArmedRule, FaultBook, Faults, NoFaults, Op, Point, Rule, RuleError, RuleFaults, RuleId, Verdict,
+};
 pub use pause::{Bell, Pause, Placement, Ready, Task, ThreadPause, Wake};
 pub use stage::Stage;
-pub use trace::{Event, JsonLines, Mark, NoTrace, Recorder, Side, Trace};
+pub use trace::{Detail, Event, Executed, JsonLines, Mark, NoTrace, Recorder, Side, Trace};

@@ -11,7 +11,7 @@ use crate::stage::Stage;
 use crate::sync::Mutex;
 
 /// What became of the stage.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mark {
     /// It did what it should.
@@ -25,7 +25,7 @@ pub enum Mark {
 }
 
 /// One stage of one descriptor, as it happened.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
 pub struct Event {
     /// Which stage.
     pub stage: Stage,
@@ -38,16 +38,66 @@ pub struct Event {
     /// The address that the stage worked on: the descriptor (fetch, complete, isr, dpc), the destination
     /// (translate, copy), the register (doorbell), the vector (msix), the requested processors (queue).
     pub address: u64,
-    /// Bytes moved or covered; for queue, the processors that were scheduled; for doorbell, the value.
+    /// Bytes moved or covered; for queue, the processors that were scheduled; for doorbell, the value; for isr and dpc,
+    /// the processor.
     pub len: u64,
     /// What became of it.
     pub mark: Mark,
+    /// The vector or message: of msix, isr, queue and dpc.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vector: Option<u32>,
+    /// The processor that it ran on, by its number in the driver's layout: of isr and dpc.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub processor: Option<u32>,
+}
+
+/// One descriptor that is done, in one record: what [`Detail::Descriptors`] leaves instead of its stages 2 to 5.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
+pub struct Executed {
+    /// The channel.
+    pub channel: u8,
+    /// As in [`Event`].
+    pub generation: u32,
+    /// As in [`Event`].
+    pub sequence: u64,
+    /// Where the descriptor lies.
+    pub descriptor: u64,
+    /// Its destination.
+    pub address: u64,
+    /// Bytes moved.
+    pub len: u64,
+    /// What became of it.
+    pub mark: Mark,
+}
+
+/// How much a sink wants to be told.
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, serde::Serialize, serde::Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Detail {
+    /// Nothing. Whoever emits looks once per step, and not again.
+    #[default]
+    Off,
+    /// One record per descriptor ([`Trace::executed`]), and the events of doorbells, messages and the driver's stages.
+    Descriptors,
+    /// Every stage of every descriptor.
+    Stages,
 }
 
 /// Takes events.
 pub trait Trace: Send + Sync {
     /// Takes one event, and stamps it.
     fn event(&self, event: Event);
+
+    /// Takes one descriptor's record, and stamps it. Called instead of [`Self::event`] for stages 2 to 5 when
+    /// [`Self::detail`] says so.
+    fn executed(&self, _: Executed) {}
+
+    /// How much this sink wants. It may change at any time; a step of the engine looks once, when it begins.
+    fn detail(&self) -> Detail {
+        Detail::Stages
+    }
 
     /// Writes out what is buffered. Called when a channel or worker goes idle.
     fn flush(&self) {}
@@ -60,11 +110,24 @@ pub struct NoTrace;
 impl Trace for NoTrace {
     #[inline(always)]
     fn event(&self, _: Event) {}
+
+    #[inline(always)]
+    fn detail(&self) -> Detail {
+        Detail::Off
+    }
 }
 
 impl<T: Trace + ?Sized> Trace for Arc<T> {
     fn event(&self, event: Event) {
         (**self).event(event);
+    }
+
+    fn executed(&self, executed: Executed) {
+        (**self).executed(executed);
+    }
+
+    fn detail(&self) -> Detail {
+        (**self).detail()
     }
 
     fn flush(&self) {
@@ -78,6 +141,16 @@ impl<T: Trace> Trace for Option<T> {
         if let Some(sink) = self {
             sink.event(event);
         }
+    }
+
+    fn executed(&self, executed: Executed) {
+        if let Some(sink) = self {
+            sink.executed(executed);
+        }
+    }
+
+    fn detail(&self) -> Detail {
+        self.as_ref().map_or(Detail::Off, Trace::detail)
     }
 
     fn flush(&self) {
@@ -118,7 +191,7 @@ impl Trace for Recorder {
 }
 
 /// Who wrote a trace file.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Side {
     /// The virtual engine.
@@ -193,6 +266,8 @@ mod tests {
             address: 0x1000,
             len: 64,
             mark: Mark::Ok,
+            vector: None,
+            processor: None,
         }
     }
 

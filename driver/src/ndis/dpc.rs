@@ -53,6 +53,8 @@ fn run_interrupt(running: RunningDpc<Connected>, cpu: CpuNumber, engine: &Engine
         address: call.address,
         len: u64::from(cpu.0),
         mark: if finished { Mark::Ok } else { Mark::Error(0) },
+        vector: Some(call.message.get()),
+        processor: Some(cpu.0),
     });
     if finished && call.throttle.more_nbls_pending {
         // The routine may write what it likes into the call; what it was queued with counts.

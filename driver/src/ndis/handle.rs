@@ -108,6 +108,8 @@ pub(super) fn queue_dpc(
         address: targets.mask,
         len: scheduled,
         mark: if refused == 0 { Mark::Ok } else { Mark::Held },
+        vector: Some(message.get()),
+        processor: None,
     });
     interrupt.engine.wake_group(GroupAffinity { mask: scheduled, ..targets });
     interrupt.batch_leaves(refused.count_ones());

@@ -137,6 +137,8 @@ fn serve_once(objects: &Arc<Objects>, message: MessageId) -> IsrResult {
         address: result.address,
         len: u64::from(counts.processor),
         mark: if result.claimed { Mark::Ok } else { Mark::Held },
+        vector: Some(message.get()),
+        processor: Some(counts.processor),
     });
     let targets = result.dpc.processors(counts.processor);
     if targets.mask != 0 {

@@ -19,14 +19,38 @@ pub struct Fired {
     pub channel_nth: u64,
 }
 
+/// The number of a rule in its book, given when it was armed. Numbers start at 1 and are not used again.
+pub type RuleId = u64;
+
+/// A rule in a book, and how far it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ArmedRule {
+    /// Its number.
+    pub id: RuleId,
+    /// The rule.
+    pub rule: Rule,
+    /// Operations that it has counted since it was armed.
+    pub seen: u64,
+    /// How often it fired.
+    pub fired: u64,
+}
+
 struct Armed {
+    id: RuleId,
     rule: Rule,
     seen: AtomicU64,
+    fired: AtomicU64,
 }
+
+/// The rules of one moment. Whoever holds it goes on with it until it looks at the book's version again.
+type Rules = Arc<[Arc<Armed>]>;
 
 /// All rules of a run, and the record of what fired.
 pub struct FaultBook {
-    armed: Vec<Armed>,
+    rules: Mutex<Rules>,
+    /// Counts the changes of `rules`.
+    version: AtomicU64,
+    last_id: AtomicU64,
     fired: Mutex<Vec<Fired>>,
 }
 
@@ -37,14 +61,59 @@ impl FaultBook {
     /// A book of these rules.
     #[must_use]
     pub fn new(rules: impl IntoIterator<Item = Rule>) -> Arc<Self> {
-        let armed = rules.into_iter().map(|rule| Armed { rule, seen: AtomicU64::new(0) }).collect();
-        Arc::new(Self { armed, fired: Mutex::new(Vec::new()) })
+        let book = Self {
+            rules: Mutex::new(Arc::from([])),
+            version: AtomicU64::new(0),
+            last_id: AtomicU64::new(0),
+            fired: Mutex::new(Vec::new()),
+        };
+        rules.into_iter().for_each(|rule| {
+            book.arm(rule);
+        });
+        Arc::new(book)
+    }
+
+    /// Arms a rule: it counts the operations that come from now on. Rules are asked in the order of arming.
+    pub fn arm(&self, rule: Rule) -> RuleId {
+        let id = self.last_id.fetch_add(1, Ordering::Relaxed) + 1;
+        let armed = Arc::new(Armed { id, rule, seen: AtomicU64::new(0), fired: AtomicU64::new(0) });
+        self.change(|rules| rules.iter().cloned().chain([armed.clone()]).collect());
+        id
+    }
+
+    /// Takes a rule out. False if there is none of this number.
+    pub fn disarm(&self, id: RuleId) -> bool {
+        let mut found = false;
+        self.change(|rules| {
+            found = rules.iter().any(|armed| armed.id == id);
+            rules.iter().filter(|armed| armed.id != id).cloned().collect()
+        });
+        found
+    }
+
+    /// The rules, in the order of arming.
+    #[must_use]
+    pub fn rules(&self) -> Vec<ArmedRule> {
+        let count = |it: &AtomicU64| it.load(Ordering::Relaxed);
+        let armed = self.rules.lock().clone();
+        let all = armed.iter();
+        all.map(|it| ArmedRule { id: it.id, rule: it.rule, seen: count(&it.seen), fired: count(&it.fired) })
+            .collect()
+    }
+
+    fn change(&self, change: impl FnOnce(&Rules) -> Rules) {
+        let mut rules = self.rules.lock();
+        *rules = change(&rules);
+        // Release, and under the lock: who sees the new version finds the new rules.
+        self.version.fetch_add(1, Ordering::Release);
     }
 
     /// The verdict giver of one channel, or of the accesses outside channels.
     #[must_use]
     pub fn faults(self: &Arc<Self>) -> RuleFaults {
-        RuleFaults { book: Arc::clone(self), seen: [0; Point::ALL.len()] }
+        let rules = self.rules.lock().clone();
+        let version = self.version.load(Ordering::Acquire);
+        RuleFaults { book: Arc::clone(self), rules, version, seen: [0; Point::ALL.len()] }
     }
 
     /// What has fired so far (the first 4,096), oldest first.
@@ -73,16 +142,32 @@ impl FaultBook {
 /// [`Faults`] by rules.
 pub struct RuleFaults {
     book: Arc<FaultBook>,
+    /// The book's rules of `version`.
+    rules: Rules,
+    version: u64,
     /// Operations of this channel so far, per point.
     seen: [u64; Point::ALL.len()],
 }
 
+impl RuleFaults {
+    /// Takes the book's rules, if they are others now.
+    fn renew(&mut self) {
+        let version = self.book.version.load(Ordering::Acquire);
+        if version != self.version {
+            // Those may already be newer than `version`: then they are taken once more.
+            self.rules = self.book.rules.lock().clone();
+            self.version = version;
+        }
+    }
+}
+
 impl Faults for RuleFaults {
     fn at(&mut self, point: Point, op: &Op) -> Verdict {
+        self.renew();
         let channel_nth = &mut self.seen[point as usize];
         *channel_nth += 1;
         let mut verdict = Verdict::Pass;
-        for armed in &self.book.armed {
+        for armed in self.rules.iter() {
             let rule = armed.rule;
             if rule.point != point || (rule.channel.is_some() && rule.channel != op.channel) {
                 continue;
@@ -92,6 +177,7 @@ impl Faults for RuleFaults {
             // All rules count every operation; the first one that hits decides.
             if rule.trigger.hits(nth) && !verdict.is_fault() {
                 verdict = rule.action.verdict();
+                armed.fired.fetch_add(1, Ordering::Relaxed);
                 self.book.record(Fired { rule, nth, op: *op, channel_nth: *channel_nth });
             }
         }
@@ -119,6 +205,20 @@ mod tests {
         let fired = book.fired();
         assert_eq!(fired.len(), 1);
         assert_eq!((fired[0].nth, fired[0].channel_nth, fired[0].op.channel), (3, 2, Some(1)));
+    }
+
+    #[test]
+    fn a_rule_armed_at_work_counts_from_there_and_ends_when_it_is_disarmed() {
+        let book = FaultBook::new([]);
+        let mut zero = book.faults();
+        assert_eq!(zero.at(Point::Msix, &op(0)), Verdict::Pass);
+        let id = book.arm("msix: every(2) drop".parse().unwrap());
+        let verdicts: Vec<_> = (0..4).map(|_| zero.at(Point::Msix, &op(0))).collect();
+        assert_eq!(verdicts, [Verdict::Pass, Verdict::Drop, Verdict::Pass, Verdict::Drop]);
+        assert_eq!((book.rules()[0].id, book.rules()[0].seen, book.rules()[0].fired), (id, 4, 2));
+        assert_eq!((book.disarm(id), book.disarm(id)), (true, false));
+        assert_eq!(zero.at(Point::Msix, &op(0)), Verdict::Pass);
+        assert_eq!(zero.at(Point::Msix, &op(0)), Verdict::Pass);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::fmt;
 
 use crate::stage::Stage;
 
-pub use engine::{FaultBook, Fired, RuleFaults};
+pub use engine::{ArmedRule, FaultBook, Fired, RuleFaults, RuleId};
 pub use rule::{Action, Rule, RuleError, Trigger};
 
 /// Where a stage may be told to deviate. Stages by their own words, and the accesses outside the path.

@@ -42,7 +42,7 @@ pub fn failure(report: &Report, scenario: &str) -> String {
     }
     text += &format!("  the last events of {}:\n", events.len());
     for Stamped { t_ns, side, event } in events.iter().skip(events.len().saturating_sub(LAST)) {
-        let Event { stage, channel, generation, sequence, address, len, mark } = event;
+        let Event { stage, channel, generation, sequence, address, len, mark, .. } = event;
         text += &format!(
             "    {t_ns:>9} ns {} {stage:<9} channel {channel} generation {generation} sequence {sequence} \
              address {address:#x} len {len} {mark:?}\n",

@@ -82,8 +82,17 @@ fn a_source_that_was_written_is_found() {
 }
 
 fn event(stage: Stage, requested: u64, len: u64) -> Stamped {
-    let event =
-        Event { stage, channel: 0, generation: 0, sequence: 0, address: requested, len, mark: Mark::Ok };
+    let event = Event {
+        stage,
+        channel: 0,
+        generation: 0,
+        sequence: 0,
+        address: requested,
+        len,
+        mark: Mark::Ok,
+        vector: None,
+        processor: None,
+    };
     Stamped { t_ns: 0, side: Side::Driver, event }
 }
 
