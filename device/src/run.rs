@@ -91,7 +91,7 @@ struct Tally {
     sound: u64,
 }
 
-impl<M: GuestMemory, F: Faults, T: Trace> Run<M, F, T> {
+impl<M: GuestMemory, F: Faults, T: Scribe> Run<M, F, T> {
     /// The channel.
     #[must_use]
     pub fn channel(&self) -> usize {
@@ -126,7 +126,7 @@ struct Step<'a> {
 
 // Not inlined: the loop needs every register there is.
 #[inline(never)]
-fn carry_out<W: Witness, M: GuestMemory, F: Faults, T: Trace>(
+fn carry_out<W: Witness, M: GuestMemory, F: Faults, T: Scribe>(
     step: Step<'_>,
     witness: W,
     mut path: Path<'_, M, F, T>,
@@ -143,7 +143,7 @@ fn carry_out<W: Witness, M: GuestMemory, F: Faults, T: Trace>(
 impl<W: Witness> Progress<'_, W> {
     /// Descriptors, until the step ends.
     #[inline(always)]
-    fn execute_all<M: GuestMemory, F: Faults, T: Trace>(&mut self, path: &mut Path<'_, M, F, T>) {
+    fn execute_all<M: GuestMemory, F: Faults, T: Scribe>(&mut self, path: &mut Path<'_, M, F, T>) {
         // Only the first one can be owed: a descriptor that becomes so ends the run.
         if self.owed.is_some() && (self.stops_inside() || self.aside(path, aside::carry_on) == Flow::End) {
             return;
@@ -158,7 +158,7 @@ impl<W: Witness> Progress<'_, W> {
 
     /// Goes a rare way.
     #[inline(always)]
-    fn aside<M: GuestMemory, F: Faults, T: Trace>(
+    fn aside<M: GuestMemory, F: Faults, T: Scribe>(
         &mut self,
         path: &mut Path<'_, M, F, T>,
         way: impl FnOnce(&mut Progress<'_, W>, &mut Path<'_, M, F, T>) -> Flow,
@@ -173,7 +173,7 @@ impl<W: Witness> Progress<'_, W> {
     /// A file behind some map may have shrunk under the device since the last word: then what was copied since is
     /// not the guest's data, and must not be published.
     #[inline(always)]
-    fn verify<M: GuestMemory, F: Faults, T: Trace>(&mut self, path: &mut Path<'_, M, F, T>) {
+    fn verify<M: GuestMemory, F: Faults, T: Scribe>(&mut self, path: &mut Path<'_, M, F, T>) {
         let chanerr = ChanErr::DMA_INTEGRITY.without(path.terms.chan_err_msk);
         let unproven = self.tally.completed != self.tally.sound || self.owed.is_some();
         let stopped = matches!(self.ending, Ending::Stopped(_));
@@ -220,7 +220,7 @@ impl<W: Witness> Progress<'_, W> {
 
     /// The channel halts.
     #[inline(always)]
-    fn halted<M: GuestMemory, F: Faults, T: Trace>(
+    fn halted<M: GuestMemory, F: Faults, T: Scribe>(
         &mut self,
         chanerr: ChanErr,
         path: &mut Path<'_, M, F, T>,
@@ -232,7 +232,7 @@ impl<W: Witness> Progress<'_, W> {
 
     /// Stage 5 of a descriptor whose data is in place.
     #[inline(always)]
-    fn retire<M: GuestMemory, F: Faults, T: Trace>(
+    fn retire<M: GuestMemory, F: Faults, T: Scribe>(
         &mut self,
         copied: Copied,
         permit: Permit,
@@ -252,7 +252,7 @@ impl<W: Witness> Progress<'_, W> {
 
     /// A descriptor that failed: the channel halts, unless every bit is masked.
     #[cold]
-    fn refused<M: GuestMemory, F: Faults, T: Trace>(
+    fn refused<M: GuestMemory, F: Faults, T: Scribe>(
         &mut self,
         refused: Refused,
         permit: Option<Permit>,
@@ -270,7 +270,7 @@ impl<W: Witness> Progress<'_, W> {
 
 /// One descriptor from its fetch on: stages 2 to 5.
 #[inline(always)]
-fn execute<W: Witness, M: GuestMemory, F: Faults, T: Trace>(
+fn execute<W: Witness, M: GuestMemory, F: Faults, T: Scribe>(
     progress: &mut Progress<'_, W>,
     path: &mut Path<'_, M, F, T>,
 ) -> Flow {

@@ -16,7 +16,7 @@ use crate::translate::{self, Kind, Operation, Planned, Ranges};
 
 /// The rest of a descriptor that an earlier step left half done.
 #[inline(never)]
-pub(super) fn carry_on<W: Witness, M: GuestMemory, F: Faults, T: Trace>(
+pub(super) fn carry_on<W: Witness, M: GuestMemory, F: Faults, T: Scribe>(
     progress: &mut Progress<'_, W>,
     path: &mut Path<'_, M, F, T>,
 ) -> Flow {
@@ -28,7 +28,7 @@ pub(super) fn carry_on<W: Witness, M: GuestMemory, F: Faults, T: Trace>(
 
 /// A descriptor that few ask for: page breaks, a context change.
 #[inline(never)]
-pub(super) fn rare<W: Witness, M: GuestMemory, F: Faults, T: Trace>(
+pub(super) fn rare<W: Witness, M: GuestMemory, F: Faults, T: Scribe>(
     progress: &mut Progress<'_, W>,
     path: &mut Path<'_, M, F, T>,
 ) -> Flow {
@@ -47,7 +47,7 @@ pub(super) fn rare<W: Witness, M: GuestMemory, F: Faults, T: Trace>(
 }
 
 /// What is owed, from where it stands.
-fn carry_out<W: Witness, M: GuestMemory, F: Faults, T: Trace>(
+fn carry_out<W: Witness, M: GuestMemory, F: Faults, T: Scribe>(
     Owed { operation, permit }: Owed,
     progress: &mut Progress<'_, W>,
     path: &mut Path<'_, M, F, T>,
@@ -67,7 +67,7 @@ fn carry_out<W: Witness, M: GuestMemory, F: Faults, T: Trace>(
 
 /// A context change takes two steps: its target is published at the end of the first one, its word is stored in the second. So
 /// whoever sees the word finds the target in DCACTRL.
-fn change_context<W: Witness, M: GuestMemory, F: Faults, T: Trace>(
+fn change_context<W: Witness, M: GuestMemory, F: Faults, T: Scribe>(
     operation: Operation,
     permit: Permit,
     progress: &mut Progress<'_, W>,
@@ -89,7 +89,7 @@ fn change_context<W: Witness, M: GuestMemory, F: Faults, T: Trace>(
 
 /// What follows the first piece of a descriptor, if it was not all of it.
 #[inline(never)]
-pub(super) fn finish_later<W: Witness, M: GuestMemory, F: Faults, T: Trace>(
+pub(super) fn finish_later<W: Witness, M: GuestMemory, F: Faults, T: Scribe>(
     unfinished: Unfinished,
     permit: Permit,
     progress: &mut Progress<'_, W>,
@@ -111,7 +111,7 @@ pub(super) fn finish_later<W: Witness, M: GuestMemory, F: Faults, T: Trace>(
 }
 
 /// Retires a descriptor that took more than one piece or step.
-fn settle<W: Witness, M: GuestMemory, F: Faults, T: Trace>(
+fn settle<W: Witness, M: GuestMemory, F: Faults, T: Scribe>(
     copied: Copied,
     permit: Permit,
     progress: &mut Progress<'_, W>,
@@ -129,7 +129,7 @@ fn settle<W: Witness, M: GuestMemory, F: Faults, T: Trace>(
 
 /// The fault `early`: the word and what follows it now, the data in a later step.
 #[cold]
-pub(super) fn complete_early<W: Witness, M: GuestMemory, F: Faults, T: Trace>(
+pub(super) fn complete_early<W: Witness, M: GuestMemory, F: Faults, T: Scribe>(
     operation: Operation,
     progress: &mut Progress<'_, W>,
     path: &mut Path<'_, M, F, T>,
