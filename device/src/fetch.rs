@@ -37,6 +37,14 @@ pub(crate) struct Slot {
     pub(crate) destination: u64,
 }
 
+impl Slot {
+    /// One that could not be read.
+    pub(crate) fn unread(position: Position) -> Self {
+        let Position { address, sequence, .. } = position;
+        Self { address, sequence, next: 0, control: Control::new(), size: 0, destination: 0 }
+    }
+}
+
 /// A descriptor as it was in one instant.
 #[derive(Clone, Copy, Debug)]
 #[must_use]

@@ -2,16 +2,17 @@
 //! fault `early`. None of it is in the loop.
 
 use ioat_spec::DcaCtrl;
-use ioat_stage::{Faults, Trace};
+use ioat_stage::{Faults, Mark};
 
 use super::{Ending, Flow, Progress};
 use crate::channel::Owed;
 use crate::complete::{self, Notice, Permit, Retired};
 use crate::copy::{self, Copied, Unfinished};
-use crate::fetch;
+use crate::fetch::{self, Slot};
 use crate::lint::Witness;
 use crate::memory::GuestMemory;
-use crate::path::Path;
+use crate::path::{Path, error};
+use crate::scribe::Scribe;
 use crate::translate::{self, Kind, Operation, Planned, Ranges};
 
 /// The rest of a descriptor that an earlier step left half done.
@@ -34,7 +35,10 @@ pub(super) fn rare<W: Witness, M: GuestMemory, F: Faults, T: Scribe>(
 ) -> Flow {
     let fetched = match fetch::again(progress.tally.place.position(), path.memory) {
         Ok(fetched) => fetched,
-        Err(chanerr) => return progress.halted(chanerr.without(path.terms.chan_err_msk), path),
+        Err(chanerr) => {
+            path.executed(&Slot::unread(progress.tally.place.position()), error(chanerr));
+            return progress.halted(chanerr.without(path.terms.chan_err_msk), path);
+        }
     };
     let operation = match translate::plan_rare(fetched, path) {
         Ok(operation) => operation,
@@ -122,8 +126,11 @@ fn settle<W: Witness, M: GuestMemory, F: Faults, T: Scribe>(
     }
     // The word and the interrupt came before the data.
     match complete::retire(copied, Permit::Silent, progress.tally.place.done, progress.signals, path) {
-        Ok(retired) => progress.retired(Retired { notice: Notice::Quiet, ..retired }),
-        Err(refused) => progress.halted(refused.chanerr, path),
+        Ok(retired) => {
+            path.executed(&copied.slot, Mark::Faulted);
+            progress.retired(Retired { notice: Notice::Quiet, ..retired })
+        }
+        Err(refused) => progress.failed(refused, path),
     }
 }
 
@@ -144,6 +151,6 @@ pub(super) fn complete_early<W: Witness, M: GuestMemory, F: Faults, T: Scribe>(
             *progress.owed = Some(Owed { operation, permit: Permit::Early });
             Flow::End
         }
-        Err(refused) => progress.halted(refused.chanerr, path),
+        Err(refused) => progress.failed(refused, path),
     }
 }
