@@ -50,7 +50,15 @@ impl<M: GuestMemory, F: Faults, T: Scribe> Path<'_, M, F, T> {
     pub(crate) fn executed(&self, slot: &Slot, mark: Mark) {
         let Terms { channel, generation, .. } = *self.terms;
         let Slot { address: descriptor, sequence, size, destination: address, .. } = *slot;
-        self.trace.executed(Executed { channel, generation, sequence, descriptor, address, len: size.into(), mark });
+        self.trace.executed(Executed {
+            channel,
+            generation,
+            sequence,
+            descriptor,
+            address,
+            len: size.into(),
+            mark,
+        });
     }
 
     /// Tells the trace of one stage.

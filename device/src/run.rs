@@ -117,7 +117,11 @@ impl<M: GuestMemory, F: Faults, T: Trace> Run<M, F, T> {
 }
 
 /// Watched by the lint or not: a loop for each.
-fn heard<M: GuestMemory, F: Faults, T: Scribe>(step: Step<'_>, watch: Option<&Watch>, path: Path<'_, M, F, T>) {
+fn heard<M: GuestMemory, F: Faults, T: Scribe>(
+    step: Step<'_>,
+    watch: Option<&Watch>,
+    path: Path<'_, M, F, T>,
+) {
     match watch {
         None => carry_out(step, Nobody, path),
         Some(watch) => {

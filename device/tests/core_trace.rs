@@ -9,8 +9,8 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
 use core_support::{
-    BASE, Bench, COMMAND, LINUX_CHANCTRL, NOWHERE, RING, SIZE, TARGET, Wires, cmpl, copy, int, memfd, null, slot,
-    with,
+    BASE, Bench, COMMAND, LINUX_CHANCTRL, NOWHERE, RING, SIZE, TARGET, Wires, cmpl, copy, int, memfd, null,
+    slot, with,
 };
 use ioat_spec::ChannelRegister::{ChainAddr, ChanErrMsk, DmaCount};
 use ioat_spec::register::channel_base;
@@ -66,9 +66,13 @@ fn descriptors_leaves_one_record_for_each_and_only_the_events_of_doorbells_and_m
         record(5, 0, 1, Mark::Ok),
     ];
     assert_eq!(bench.trace.descriptors(), expected);
-    let events: Vec<_> = bench.trace.events().iter().map(|event| (event.stage, event.sequence, event.mark)).collect();
+    let events: Vec<_> =
+        bench.trace.events().iter().map(|event| (event.stage, event.sequence, event.mark)).collect();
     // The second interrupt is held back, for nobody re-arms.
-    assert_eq!(events, [(Stage::Doorbell, 0, Mark::Ok), (Stage::Msix, 3, Mark::Ok), (Stage::Msix, 5, Mark::Held)]);
+    assert_eq!(
+        events,
+        [(Stage::Doorbell, 0, Mark::Ok), (Stage::Msix, 3, Mark::Ok), (Stage::Msix, 5, Mark::Held)]
+    );
 }
 
 #[test]
@@ -78,7 +82,9 @@ fn stages_leaves_every_stage_of_each_in_path_order_and_no_record() {
     assert_eq!(bench.trace.descriptors(), []);
     let of = |sequence| {
         let events = bench.trace.events().into_iter();
-        events.filter(move |event| event.stage != Stage::Doorbell && event.sequence == sequence).map(|event| event.stage)
+        events
+            .filter(move |event| event.stage != Stage::Doorbell && event.sequence == sequence)
+            .map(|event| event.stage)
     };
     use Stage::{Complete, Copy, Fetch, Msix, Translate};
     let plain = [Fetch, Translate, Copy];
@@ -177,7 +183,9 @@ fn a_fault_is_in_the_record_of_its_descriptor_and_in_no_other() {
         let marks: Vec<_> = bench.trace.descriptors().iter().map(|one| one.mark).collect();
         assert_eq!(marks, [Mark::Ok, Mark::Faulted, Mark::Ok], "{rule}");
     }
-    for rule in ["fetch: nth(2) halt(descriptor)", "translate: nth(2) halt(length)", "copy: nth(2) halt(read-data)"] {
+    for rule in
+        ["fetch: nth(2) halt(descriptor)", "translate: nth(2) halt(length)", "copy: nth(2) halt(read-data)"]
+    {
         let mut bench = faulty(rule);
         run(&mut bench, &[cmpl(copy(64)), cmpl(copy(64)), cmpl(copy(64))]);
         let marks: Vec<_> = bench.trace.descriptors().iter().map(|one| one.mark).collect();
@@ -236,7 +244,8 @@ fn burst<T: Trace>(trace: T, count: u16) -> (Function<NoFaults, T>, Arc<DmaTable
     let function = Function::new(Profile::SKX, |_| NoFaults, trace, Arc::new(Wires::default()));
     let _ = function.config_write(COMMAND, &[0x06, 0x00]);
     let set = |register: ChannelRegister, value: u64| {
-        let _ = function.bar_write(channel_base(0) + register.offset(), &value.to_le_bytes()[..register.width()]);
+        let _ =
+            function.bar_write(channel_base(0) + register.offset(), &value.to_le_bytes()[..register.width()]);
     };
     set(ChainAddr, RING);
     set(DmaCount, count.into());
@@ -257,7 +266,8 @@ fn a_trace_that_is_switched_in_the_middle_of_a_burst_begins_and_ends_with_a_step
     assert_eq!(numbers, (256..512).collect::<Vec<_>>());
     switch.set(Detail::Stages);
     assert!(step(&function, &table));
-    let fetched: Vec<_> = recorder.events().iter().filter(|one| one.stage == Stage::Fetch).map(|one| one.sequence).collect();
+    let fetched: Vec<_> =
+        recorder.events().iter().filter(|one| one.stage == Stage::Fetch).map(|one| one.sequence).collect();
     assert_eq!(fetched, (512..768).collect::<Vec<_>>());
     switch.set(Detail::Off);
     assert!(step(&function, &table));

@@ -47,11 +47,16 @@ fn of(recorder: &Recorder, stage: Stage) -> Vec<Event> {
 fn reported(recorder: &Recorder, sequence: u64) -> Event {
     let until = Instant::now() + LONG;
     loop {
-        let found = of(recorder, Stage::Dpc).into_iter().find(|dpc| dpc.address != 0 && dpc.sequence == sequence);
+        let found =
+            of(recorder, Stage::Dpc).into_iter().find(|dpc| dpc.address != 0 && dpc.sequence == sequence);
         if let Some(found) = found {
             return found;
         }
-        assert!(Instant::now() < until, "no DPC reported descriptor {sequence}: {:?}", of(recorder, Stage::Dpc));
+        assert!(
+            Instant::now() < until,
+            "no DPC reported descriptor {sequence}: {:?}",
+            of(recorder, Stage::Dpc)
+        );
         std::thread::sleep(Duration::from_millis(1));
     }
 }
@@ -77,7 +82,10 @@ fn doorbells_and_dpcs_count_descriptors_as_the_engine_does_and_go_on_when_dmacou
     // Number and address of what was reported last are one descriptor's, on both sides.
     let last = reported(&of_driver, 70 * EACH as u64 - 1);
     let engine = executed.last().unwrap();
-    assert_eq!((last.sequence, last.address, last.channel), (engine.sequence, engine.descriptor, engine.channel));
+    assert_eq!(
+        (last.sequence, last.address, last.channel),
+        (engine.sequence, engine.descriptor, engine.channel)
+    );
 }
 
 #[test]
@@ -90,7 +98,8 @@ fn the_number_goes_on_after_an_abort_and_the_chain_is_another() {
     nulls(&channel, 2);
     let after = reported(&of_driver, 4);
     assert!(after.generation > before.generation, "{before:?} {after:?}");
-    let rung: Vec<_> = of(&of_driver, Stage::Doorbell).iter().map(|event| (event.sequence, event.generation)).collect();
+    let rung: Vec<_> =
+        of(&of_driver, Stage::Doorbell).iter().map(|event| (event.sequence, event.generation)).collect();
     assert_eq!(rung, [(3, before.generation), (5, after.generation)]);
 }
 

@@ -149,7 +149,11 @@ fn netdma() {
             ("selftest|--fault|msix: drop", 2, &["fault rule 'msix: drop'"]),
             ("selftest|--processors|33", 2, &["invalid value '33' for '--processors <1..=32>'"]),
             ("selftest|--trace|DIR/no/t", 1, &["cannot create the trace file DIR/no/t"]),
-            ("copy|--trace|DIR/t|--trace-detail|off", 2, &["invalid value 'off'", "expected descriptors or stages"]),
+            (
+                "copy|--trace|DIR/t|--trace-detail|off",
+                2,
+                &["invalid value 'off'", "expected descriptors or stages"],
+            ),
             ("copy|--input|DIR/no", 1, &["cannot read DIR/no: No such file or directory"]),
             ("copy|--input|DIR", 1, &["cannot read DIR: Is a directory"]),
             ("copy|--size|1M|--output|DIR/no/out", 1, &["cannot write DIR/no/out: No such file"]),

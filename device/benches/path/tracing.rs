@@ -96,7 +96,8 @@ fn compare(report: &mut Report, load: &Load, detail: Detail, target: Target) {
 impl Load {
     fn prepare(&self) -> (Arc<Memory>, Vec<Job>) {
         let (data, len) = (BASE + ring_bytes(self.slots), u64::from(self.size));
-        let memory = Memory::whole((ring_bytes(self.slots) + 2 * len * self.slots as u64).next_multiple_of(4096));
+        let memory =
+            Memory::whole((ring_bytes(self.slots) + 2 * len * self.slots as u64).next_multiple_of(4096));
         let job = |slot: usize| {
             let source = data + 2 * len * slot as u64;
             Job { size: self.size, source, destination: source + len }
