@@ -92,8 +92,9 @@ fn a_map_carries_its_address_and_permission() {
     drop(state);
     // What is taken does not even go out.
     assert!(device.memory.allocate_at(1, placed[0]).is_err());
-    let commands = &server.state.lock().unwrap().commands;
-    assert_eq!(commands.iter().filter(|(command, _)| *command == DMA_MAP).count(), asked);
+    let after =
+        server.state.lock().unwrap().commands.iter().filter(|(command, _)| *command == DMA_MAP).count();
+    assert_eq!(after, asked);
     drop(buffers);
 }
 
