@@ -22,6 +22,12 @@ mod buffer;
 
 mod dump;
 
+mod tabular;
+
+mod capabilities;
+
+mod registers;
+
 mod judge;
 
 mod failure;
@@ -39,6 +45,7 @@ pub use entry::Entry;
 pub use evaluator::{ErrorKind, Evaluator, ScriptError};
 pub use judge::{Case, Complaint, Verdict};
 pub use recording::{Recorded, Recording};
+pub use registers::{Table, TableError};
 pub use run::{Outcome, Summary, run};
 pub use session::{Parts, Session, Sink};
 
