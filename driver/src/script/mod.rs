@@ -10,6 +10,8 @@
 
 mod session;
 
+mod wind_up;
+
 mod desk;
 
 mod recording;
@@ -28,6 +30,10 @@ mod capabilities;
 
 mod registers;
 
+mod interrupts;
+
+mod seen;
+
 mod judge;
 
 mod failure;
@@ -36,13 +42,16 @@ mod entry;
 
 mod api;
 
+mod error;
+
 mod evaluator;
 
 mod run;
 
 pub use desk::{EventDesk, FaultDesk};
 pub use entry::Entry;
-pub use evaluator::{ErrorKind, Evaluator, ScriptError};
+pub use error::{ErrorKind, ScriptError};
+pub use evaluator::Evaluator;
 pub use judge::{Case, Complaint, Verdict};
 pub use recording::{Recorded, Recording};
 pub use registers::{Table, TableError};
