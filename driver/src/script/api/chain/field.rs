@@ -1,9 +1,10 @@
 //! The fields of a descriptor by name, out of `ioat-spec`: where they are, what may be in them, and how they look.
 
 use std::mem::offset_of;
+use std::ops::Range;
 
 use ioat_spec::{Control, Descriptor, Opcode};
-use zerocopy::{FromBytes, IntoBytes};
+use zerocopy::IntoBytes;
 
 /// Why a field could not be read or written.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -74,6 +75,16 @@ impl Field {
         if field.is_control_bit() { Ok(field) } else { Err(FieldError::Unknown(name.to_owned())) }
     }
 
+    /// Its bits in its word.
+    pub(super) const fn mask(&self) -> u64 {
+        self.mask
+    }
+
+    /// The bytes of its word in the descriptor.
+    pub(super) const fn bytes(&self) -> Range<usize> {
+        self.offset..self.offset + self.width
+    }
+
     /// A single bit of the control word.
     pub(super) const fn is_control_bit(&self) -> bool {
         self.width == 4 && self.mask.count_ones() == 1
@@ -92,13 +103,13 @@ impl Field {
             return Err(FieldError::TooLarge { field: self.name, bits, value });
         }
         let word = self.word(descriptor) & !self.mask | value << shift;
-        descriptor.as_mut_bytes()[self.offset..][..self.width].copy_from_slice(&word.to_le_bytes()[..self.width]);
+        descriptor.as_mut_bytes()[self.bytes()].copy_from_slice(&word.to_le_bytes()[..self.width]);
         Ok(())
     }
 
     fn word(&self, descriptor: &Descriptor) -> u64 {
         let mut word = [0; 8];
-        word[..self.width].copy_from_slice(&descriptor.as_bytes()[self.offset..][..self.width]);
+        word[..self.width].copy_from_slice(&descriptor.as_bytes()[self.bytes()]);
         u64::from_le_bytes(word)
     }
 }
@@ -129,7 +140,7 @@ pub(super) const FIELDS: &[Field] = &[
 ];
 
 /// The operations' words, as the device model has them.
-const OPERATIONS: &[(Opcode, &str)] = &[
+pub(super) const OPERATIONS: &[(Opcode, &str)] = &[
     (Opcode::Copy, "COPY"),
     (Opcode::Fill, "FILL"),
     (Opcode::Xor, "XOR"),
@@ -148,34 +159,6 @@ pub(super) fn operation(word: &str) -> Result<u64, FieldError> {
     found.map(|(opcode, _)| *opcode as u64).ok_or_else(|| FieldError::UnknownOperation(word.to_owned()))
 }
 
-/// One line for people: the operation, what it works on, the control bits that are set, and what comes next.
-pub(super) fn show(descriptor: &Descriptor) -> String {
-    let control = descriptor.control();
-    let known = Opcode::from_code(control.opcode());
-    let word = known.and_then(|code| OPERATIONS.iter().find(|(opcode, _)| *opcode == code));
-    let (size, source, destination) = (descriptor.size, descriptor.source, descriptor.destination);
-    let mut text = match (known, word) {
-        (Some(Opcode::Copy), _) if control.null() => "NULL".to_owned(),
-        (Some(Opcode::Fill), _) => format!("FILL {size} bytes at {destination:#x} with {source:#018x}"),
-        (_, Some((_, word))) => format!("{word} {size} bytes from {source:#x} to {destination:#x}"),
-        _ => format!("OPCODE {:#04x}, {size} bytes from {source:#x} to {destination:#x}", control.opcode()),
-    };
-    let set = FIELDS.iter().filter(|field| field.is_control_bit() && field.get(descriptor) == 1);
-    let set: Vec<_> = set.map(|field| field.name).filter(|name| *name != "NULL").collect();
-    if !set.is_empty() {
-        text += &format!(", {}", set.join(" "));
-    }
-    for (bit, name, page) in [
-        (control.src_page_break(), "source", descriptor.next_source),
-        (control.dst_page_break(), "destination", descriptor.next_destination),
-    ] {
-        if bit {
-            text += &format!(", {name} goes on at {page:#x}");
-        }
-    }
-    if descriptor.next == 0 { text + ", the last" } else { format!("{text}, next {:#x}", descriptor.next) }
-}
-
 /// The descriptor in these bytes.
 pub(super) fn decode(bytes: &[u8; ioat_spec::descriptor::DESCRIPTOR_SIZE]) -> Descriptor {
     let mut descriptor = Descriptor::default();
@@ -185,4 +168,62 @@ pub(super) fn decode(bytes: &[u8; ioat_spec::descriptor::DESCRIPTOR_SIZE]) -> De
 
 fn names() -> String {
     FIELDS.iter().map(|field| field.name).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_field_is_where_the_spec_crate_has_it_and_nothing_else_moves() {
+        let all = Descriptor {
+            size: 0x1122_3344,
+            control: Control::new().with_int_en(true).with_cmpl_wr(true).with_opcode(1).into_bits(),
+            source: 0x5555,
+            destination: 0x6666,
+            next: 0x7740,
+            next_source: 0x8000,
+            next_destination: 0x9000,
+            user: [10, 11],
+        };
+        let get = |name: &str| Field::by_name(name).unwrap().get(&all);
+        assert_eq!((get("SIZE"), get("SRC"), get("DST"), get("NEXT")), (0x1122_3344, 0x5555, 0x6666, 0x7740));
+        assert_eq!((get("NEXT_SRC"), get("NEXT_DST"), get("USER1"), get("USER2")), (0x8000, 0x9000, 10, 11));
+        assert_eq!((get("INT_EN"), get("CMPL_WR"), get("FENCE"), get("OPCODE")), (1, 1, 0, 1));
+        for field in FIELDS {
+            let mut changed = all;
+            let other = !field.get(&all) & field.mask() >> field.mask().trailing_zeros();
+            field.put(&mut changed, other).unwrap();
+            assert_eq!(field.get(&changed), other, "{}", field.name);
+            field.put(&mut changed, field.get(&all)).unwrap();
+            assert_eq!(changed, all, "{}", field.name);
+        }
+    }
+
+    #[test]
+    fn a_field_is_found_by_the_words_of_both_books_in_either_case() {
+        for (word, name) in [
+            ("size", "SIZE"),
+            ("TransferSize", "SIZE"),
+            ("NextDescriptor", "NEXT"),
+            ("interrupt", "INT_EN"),
+            ("status", "CMPL_WR"),
+            ("pattern", "SRC"),
+        ] {
+            assert_eq!(Field::by_name(word).unwrap().name, name);
+        }
+        assert_eq!(Field::control_bit("fence").unwrap().mask(), 0x10);
+    }
+
+    #[test]
+    fn what_is_not_there_or_does_not_fit_is_named() {
+        let error = Field::by_name("LENGHT").unwrap_err().to_string();
+        assert!(error.contains("\"LENGHT\"") && error.contains("SIZE, CONTROL, INT_EN"), "{error}");
+        assert!(Field::control_bit("SIZE").is_err() && Field::control_bit("OPCODE").is_err());
+        let mut descriptor = Descriptor::default();
+        let error = Field::by_name("OPCODE").unwrap().put(&mut descriptor, 0x100).unwrap_err().to_string();
+        assert_eq!(error, "0x100 does not fit field OPCODE, which has 8 bits");
+        assert_eq!(descriptor, Descriptor::default());
+        assert_eq!((operation("fill"), operation("MOVE").is_err()), (Ok(1), true));
+    }
 }
