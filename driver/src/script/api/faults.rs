@@ -8,8 +8,9 @@ use ioat_stage::{ArmedRule, Rule};
 use rhai::{Array, Dynamic, Engine, INT, Map};
 
 use super::super::failure::{Failure, failed};
+use super::super::number::{bits, int};
 use super::super::{Entry, FaultDesk, Session};
-use super::bits::{map, signed, unsigned};
+use super::map::map;
 
 const GROUP: &str = "Faults and trace";
 
@@ -61,11 +62,11 @@ pub(super) fn register(engine: &mut Engine, session: &Rc<Session>) {
 
 fn arm(session: &Session, rule: &str) -> Result<INT, Failure> {
     let rule: Rule = rule.parse().map_err(|error| failed(format!("{error}")))?;
-    desk(session)?.arm(rule).map(signed).map_err(failed)
+    desk(session)?.arm(rule).map(int).map_err(failed)
 }
 
 fn disarm(session: &Session, id: INT) -> Result<(), Failure> {
-    match desk(session)?.disarm(unsigned(id)).map_err(failed)? {
+    match desk(session)?.disarm(bits(id)).map_err(failed)? {
         true => Ok(()),
         false => Err(failed(format!("no rule of number {id} is armed: faults() lists those that are"))),
     }
@@ -90,10 +91,10 @@ fn desk(session: &Session) -> Result<&Arc<dyn FaultDesk>, Failure> {
 
 fn armed_shown(armed: &ArmedRule) -> Map {
     map([
-        ("id", signed(armed.id).into()),
+        ("id", int(armed.id).into()),
         ("rule", armed.rule.to_string().into()),
-        ("seen", signed(armed.seen).into()),
-        ("fired", signed(armed.fired).into()),
+        ("seen", int(armed.seen).into()),
+        ("fired", int(armed.fired).into()),
     ])
 }
 
@@ -104,8 +105,8 @@ fn fired_shown(fired: &Fired) -> Map {
     map([
         ("rule", rule.to_string().into()),
         ("channel", channel),
-        ("nth", signed(*nth).into()),
+        ("nth", int(*nth).into()),
         ("again", format!("{}{filter}: nth({channel_nth})", rule.point).into()),
-        ("address", signed(op.address).into()),
+        ("address", int(op.address).into()),
     ])
 }

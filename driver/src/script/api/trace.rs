@@ -8,8 +8,9 @@ use ioat_stage::{Mark, Side};
 use rhai::{Array, Dynamic, Engine, INT, Map};
 
 use super::super::failure::{Failure, failed};
+use super::super::number::{count, int};
 use super::super::{Entry, Recorded, Session};
-use super::bits::signed;
+use super::map::map;
 
 const GROUP: &str = "Faults and trace";
 
@@ -44,7 +45,7 @@ pub(super) fn register(engine: &mut Engine, session: &Rc<Session>) {
 
 /// The events of both sides, by their time.
 fn events(session: &Session) -> Result<Vec<Recorded>, Failure> {
-    let driver = session.driver_events();
+    let driver = session.driver.events();
     if session.events.is_none() && driver.is_none() {
         return Err(failed(format!(
             "{}: nobody records here: the trace of a device in another program is that program's (`vfio-user-ioat --trace \
@@ -62,7 +63,7 @@ fn events(session: &Session) -> Result<Vec<Recorded>, Failure> {
 }
 
 fn clear(session: &Session) -> Result<(), Failure> {
-    if let Some(recording) = session.driver_events() {
+    if let Some(recording) = session.driver.events() {
         recording.clear();
     }
     session.events.as_ref().map_or(Ok(()), |desk| desk.clear().map_err(failed))
@@ -71,7 +72,7 @@ fn clear(session: &Session) -> Result<(), Failure> {
 fn save(session: &Session, file: &str) -> Result<INT, Failure> {
     let events = events(session)?;
     write(file, &events).map_err(|error| failed(format!("cannot write the trace to {file}: {error}")))?;
-    Ok(INT::try_from(events.len()).unwrap_or(INT::MAX))
+    Ok(count(events.len()))
 }
 
 fn write(file: &str, events: &[Recorded]) -> io::Result<()> {
@@ -104,9 +105,9 @@ fn header(side: Side) -> serde_json::Value {
 
 fn shown(recorded: &Recorded) -> Map {
     let Recorded { t_ns, side, event } = recorded;
-    let number = |value: u64| Dynamic::from(signed(value));
+    let number = |value: u64| Dynamic::from(int(value));
     let known = |value: Option<u32>| value.map_or(Dynamic::UNIT, |value| INT::from(value).into());
-    super::bits::map([
+    map([
         ("t_us", number(t_ns / 1000)),
         ("side", match side {
             Side::Device => "device".into(),

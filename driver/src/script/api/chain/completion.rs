@@ -6,31 +6,33 @@ use ioat_spec::{ChanSts, ChannelState};
 use rhai::{Engine, Map};
 
 use super::super::super::Session;
-use super::super::super::failure::{Failure, failed};
-use super::super::bits::{map, signed};
-use super::super::memory::Buffer;
+use super::super::super::buffer::Buffer;
+use super::super::super::failure::Failure;
+use super::super::super::number::int;
+use super::super::map::map;
+use crate::hw::Placement;
 
 /// Bytes of the word.
 const WORD: usize = 8;
 
 pub(super) fn register(engine: &mut Engine, session: &Rc<Session>) {
     let it = session.clone();
-    engine.register_fn("completion", move || Buffer::allocate(&it, WORD));
-    engine.register_fn("word", |buffer: &mut Buffer| word(buffer).map(signed));
+    engine.register_fn("completion", move || Buffer::allocate(&it, WORD, Placement::default()));
+    engine.register_fn("word", |buffer: &mut Buffer| word(buffer).map(int));
     engine.register_fn("status_of", |buffer: &mut Buffer| word(buffer).map(decoded));
 }
 
 fn word(buffer: &Buffer) -> Result<u64, Failure> {
-    buffer.memory().load_u64(0).map_err(|error| failed(error.to_string()))
+    buffer.load(0)
 }
 
 fn decoded(word: u64) -> Map {
     let status = ChanSts::from_bits(word);
     let code = word & ChanSts::STATE_MASK;
     map([
-        ("address", signed(status.completed()).into()),
+        ("address", int(status.completed()).into()),
         ("status", name(status.state()).into()),
-        ("code", signed(code).into()),
+        ("code", int(code).into()),
     ])
 }
 

@@ -163,7 +163,7 @@ fn operations(engine: &mut Engine) {
 }
 
 /// The control word that a map of bits asks for.
-fn control(map: &Map) -> Result<u64, Failure> {
+fn asked(map: &Map) -> Result<u32, Failure> {
     let mut word = 0;
     for (name, value) in map {
         let field = Field::control_bit(name).map_err(thrown)?;
@@ -172,7 +172,8 @@ fn control(map: &Map) -> Result<u64, Failure> {
             word |= field.mask();
         }
     }
-    Ok(word)
+    // A control bit is one of the low 32.
+    Ok(u32::try_from(word).unwrap_or(0))
 }
 
 fn thrown(error: FieldError) -> Failure {

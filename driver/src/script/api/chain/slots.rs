@@ -9,11 +9,12 @@ use rhai::{Dynamic, INT, Map};
 use zerocopy::IntoBytes;
 
 use super::super::super::Session;
+use super::super::super::buffer::Buffer;
 use super::super::super::failure::{Failure, failed};
-use super::super::bits::{signed, unsigned};
-use super::super::memory::Buffer;
+use super::super::super::number::{bits, count as counted, int};
 use super::field::{Field, decode, operation};
-use super::{control, show, thrown};
+use super::{asked, show, thrown};
+use crate::hw::Placement;
 
 /// Most descriptors of one chain: DMACOUNT tells no more apart.
 const MOST: INT = 1 << 16;
@@ -31,7 +32,7 @@ impl Chain {
             return Err(failed(format!("a chain of {count} descriptors: give 1 to {MOST}, what DMACOUNT can count")));
         }
         let count = usize::try_from(count).unwrap_or(0);
-        let chain = Self { memory: Buffer::allocate(session, count * DESCRIPTOR_SIZE)?, count };
+        let chain = Self { memory: Buffer::allocate(session, count * DESCRIPTOR_SIZE, Placement::default())?, count };
         for slot in 0..count {
             let next = match slot + 1 {
                 next if next < count => chain.at(next),
@@ -44,32 +45,32 @@ impl Chain {
     }
 
     pub(super) fn count(&self) -> INT {
-        INT::try_from(self.count).unwrap_or(INT::MAX)
+        counted(self.count)
     }
 
     /// Where descriptor `i` is for the device.
     pub(super) fn address(&self, i: INT) -> Result<INT, Failure> {
-        self.slot(i).map(|slot| signed(self.at(slot)))
+        self.slot(i).map(|slot| int(self.at(slot)))
     }
 
-    pub(super) fn copy(&self, i: INT, from: &Dynamic, to: &Dynamic, bytes: INT, bits: &Map) -> Result<(), Failure> {
+    pub(super) fn copy(&self, i: INT, from: &Dynamic, to: &Dynamic, bytes: INT, control: &Map) -> Result<(), Failure> {
         let (source, destination) = (address("the source", from)?, address("the destination", to)?);
-        self.make(i, bytes, Control::new(), source, destination, bits)
+        self.make(i, bytes, Control::new(), source, destination, control)
     }
 
-    pub(super) fn null(&self, i: INT, bits: &Map) -> Result<(), Failure> {
+    pub(super) fn null(&self, i: INT, control: &Map) -> Result<(), Failure> {
         // The size is not 0 by convention: old engines took that for an error (device model 4.4).
-        self.make(i, 1, Control::new().with_null(true), 0, 0, bits)
+        self.make(i, 1, Control::new().with_null(true), 0, 0, control)
     }
 
-    pub(super) fn fill(&self, i: INT, to: &Dynamic, bytes: INT, pattern: INT, bits: &Map) -> Result<(), Failure> {
+    pub(super) fn fill(&self, i: INT, to: &Dynamic, bytes: INT, pattern: INT, control: &Map) -> Result<(), Failure> {
         let fill = Control::new().with_opcode(Opcode::Fill as u8);
-        self.make(i, bytes, fill, unsigned(pattern), address("the destination", to)?, bits)
+        self.make(i, bytes, fill, bits(pattern), address("the destination", to)?, control)
     }
 
     pub(super) fn get(&self, i: INT, field: &str) -> Result<INT, Failure> {
         let field = Field::by_name(field).map_err(thrown)?;
-        self.load(self.slot(i)?).map(|descriptor| signed(field.get(&descriptor)))
+        self.load(self.slot(i)?).map(|descriptor| int(field.get(&descriptor)))
     }
 
     pub(super) fn put(&self, i: INT, field: &str, value: &Dynamic) -> Result<(), Failure> {
@@ -95,7 +96,7 @@ impl Chain {
             Err(_) if to.is_unit() => 0,
             Err(_) => match to.read_lock::<Self>() {
                 Some(other) => other.address(0)?,
-                None => signed(address("the next descriptor", to)?),
+                None => int(address("the next descriptor", to)?),
             },
         };
         self.put(i, "NEXT", &next.into())
@@ -124,12 +125,12 @@ impl Chain {
         operation: Control,
         source: u64,
         destination: u64,
-        bits: &Map,
+        control: &Map,
     ) -> Result<(), Failure> {
         let slot = self.slot(i)?;
         let size = u32::try_from(bytes);
         let size = size.map_err(|_| failed(format!("{bytes} bytes: SIZE takes 0 to {:#x}", u32::MAX)))?;
-        let control = operation.into_bits() | control(bits)?;
+        let control = operation.into_bits() | asked(control)?;
         let before = self.load(slot)?;
         self.store(slot, &Descriptor { size, control, source, destination, next_source: 0, next_destination: 0, ..before })
     }
@@ -140,13 +141,12 @@ impl Chain {
     }
 
     fn at(&self, slot: usize) -> u64 {
-        self.memory.address() + (slot * DESCRIPTOR_SIZE) as u64
+        self.memory.iova() + (slot * DESCRIPTOR_SIZE) as u64
     }
 
     fn load(&self, slot: usize) -> Result<Descriptor, Failure> {
         let mut bytes = [0; DESCRIPTOR_SIZE];
-        let read = self.memory.memory().read(slot * DESCRIPTOR_SIZE, &mut bytes);
-        read.map_err(|error| failed(error.to_string()))?;
+        self.memory.read(slot * DESCRIPTOR_SIZE, &mut bytes)?;
         Ok(decode(&bytes))
     }
 
@@ -155,7 +155,7 @@ impl Chain {
     }
 
     fn write(&self, offset: usize, bytes: &[u8]) -> Result<(), Failure> {
-        self.memory.memory().write(offset, bytes).map_err(|error| failed(error.to_string()))
+        self.memory.write(offset, bytes)
     }
 }
 
@@ -168,10 +168,10 @@ impl fmt::Display for Chain {
 /// An address: a number, or where a buffer or a chain is for the device.
 pub(super) fn address(what: &str, value: &Dynamic) -> Result<u64, Failure> {
     if let Ok(number) = value.as_int() {
-        return Ok(unsigned(number));
+        return Ok(bits(number));
     }
     if let Some(buffer) = value.read_lock::<Buffer>() {
-        return Ok(buffer.address());
+        return Ok(buffer.iova());
     }
     match value.read_lock::<Chain>() {
         Some(chain) => Ok(chain.at(0)),
