@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use ioat_stage::pause::deadline;
 
+use super::api::driver::Slot;
 use super::buffer::Buffers;
 use super::desk::{EventDesk, FaultDesk};
 use super::failure::{End, Failure};
@@ -65,6 +66,8 @@ pub struct Session {
     pub(super) gone: RefCell<Option<String>>,
     pub(super) undos: Undos,
     pub(super) buffers: Buffers,
+    /// Our driver, once a script attaches it.
+    pub(super) driver: Slot,
     limit: Option<Duration>,
     until_ns: Option<u64>,
     interrupt: Arc<AtomicBool>,
@@ -97,6 +100,7 @@ impl Session {
             gone: RefCell::new(None),
             undos: Undos::default(),
             buffers: Buffers::default(),
+            driver: Slot::default(),
             limit,
             until_ns,
             interrupt,

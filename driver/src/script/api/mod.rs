@@ -6,6 +6,16 @@ mod bars;
 
 mod memory;
 
+mod chain;
+
+pub(super) mod driver;
+
+mod faults;
+
+mod trace;
+
+mod map;
+
 mod judging;
 
 mod output;
@@ -29,7 +39,7 @@ macro_rules! groups {
 }
 
 /// In the order of `help()`.
-const GROUPS: &[Group] = groups!(config, bars, memory, judging, output);
+const GROUPS: &[Group] = groups!(config, bars, memory, chain, driver, faults, trace, judging, output);
 
 /// Registers all functions, working on `session`.
 pub(super) fn register(engine: &mut Engine, session: &Rc<Session>) {
