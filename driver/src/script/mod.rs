@@ -10,6 +10,8 @@
 
 mod session;
 
+mod wind_up;
+
 mod desk;
 
 mod recording;
@@ -22,6 +24,16 @@ mod buffer;
 
 mod dump;
 
+mod tabular;
+
+mod capabilities;
+
+mod registers;
+
+mod interrupts;
+
+mod seen;
+
 mod judge;
 
 mod failure;
@@ -30,15 +42,19 @@ mod entry;
 
 mod api;
 
+mod error;
+
 mod evaluator;
 
 mod run;
 
 pub use desk::{EventDesk, FaultDesk};
 pub use entry::Entry;
-pub use evaluator::{ErrorKind, Evaluator, ScriptError};
+pub use error::{ErrorKind, ScriptError};
+pub use evaluator::Evaluator;
 pub use judge::{Case, Complaint, Verdict};
 pub use recording::{Recorded, Recording};
+pub use registers::{Table, TableError};
 pub use run::{Outcome, Summary, run};
 pub use session::{Parts, Session, Sink};
 

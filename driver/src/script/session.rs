@@ -7,14 +7,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use ioat_stage::pause::deadline;
+use rhai::Position;
 
 use super::api::driver::Slot;
 use super::buffer::Buffers;
 use super::desk::{EventDesk, FaultDesk};
 use super::failure::{End, Failure};
+use super::interrupts::Interrupts;
 use super::judge::{Complaint, Judge};
+use super::registers::{Register, Registers, Table, tables};
+use super::seen::Seen;
 use super::undo::Undos;
-use crate::hw::Device;
+use super::wind_up;
+use crate::hw::{Device, HwError, Space};
 
 /// Where a script's lines go. The functions say what they have to say through this, and print nothing themselves.
 pub trait Sink {
@@ -46,6 +51,8 @@ pub struct Parts {
     pub limit: Option<Duration>,
     /// Set by whoever wants it to end soon (a signal).
     pub interrupt: Arc<AtomicBool>,
+    /// A register table for this device; none for the built-in one, where there is one.
+    pub table: Option<Table>,
     /// Where its lines go.
     pub sink: Box<dyn Sink>,
 }
@@ -58,6 +65,8 @@ pub struct Session {
     pub(super) faults: Option<Arc<dyn FaultDesk>>,
     pub(super) events: Option<Arc<dyn EventDesk>>,
     pub(super) arguments: Vec<String>,
+    /// The registers that have names.
+    pub(super) registers: RefCell<Rc<Registers>>,
     pub(super) sink: Box<dyn Sink>,
     pub(super) judge: Judge,
     /// Writes that the table forbids.
@@ -68,6 +77,9 @@ pub struct Session {
     pub(super) buffers: Buffers,
     /// Our driver, once a script attaches it.
     pub(super) driver: Slot,
+    pub(super) interrupts: Interrupts,
+    /// What was read last.
+    pub(super) seen: RefCell<Option<Seen>>,
     limit: Option<Duration>,
     until_ns: Option<u64>,
     interrupt: Arc<AtomicBool>,
@@ -76,24 +88,29 @@ pub struct Session {
 
 impl Session {
     /// The longest that a wait goes without looking whether the script shall end.
-    const SLICE: Duration = Duration::from_millis(10);
+    pub(super) const SLICE: Duration = Duration::from_millis(10);
 
     /// Begins a session. The time that it may take starts now.
     ///
     /// # Errors
     /// When the device does not answer.
-    #[must_use]
-    pub fn new(parts: Parts) -> Rc<Self> {
-        let Parts { device, place, force, faults, events, arguments, limit, interrupt, sink } = parts;
+    pub fn open(parts: Parts) -> Result<Rc<Self>, HwError> {
+        let Parts { device, place, force, faults, events, arguments, limit, interrupt, table, sink } = parts;
+        let vendor = device.read16(Space::Config, 0x00)?;
+        let tables = tables(vendor, device.read16(Space::Config, 0x02)?, table);
+        let registers = Registers::on(&device, &tables.map_err(|error| HwError::Open(error.to_string()))?)?;
+        let registers = RefCell::new(Rc::new(registers));
         let until_ns = limit.map(|limit| deadline(&*device.pause, limit));
+        let interrupts = Interrupts::new(&device);
         let judge = Judge::new(device.pause.clone());
-        Rc::new(Self {
+        Ok(Rc::new(Self {
             device,
             place,
             force,
             faults,
             events,
             arguments,
+            registers,
             sink,
             judge,
             warnings: Cell::new(0),
@@ -101,11 +118,13 @@ impl Session {
             undos: Undos::default(),
             buffers: Buffers::default(),
             driver: Slot::default(),
+            interrupts,
+            seen: RefCell::new(None),
             limit,
             until_ns,
             interrupt,
             wound_up: Cell::new(false),
-        })
+        }))
     }
 
     /// Where the device is, as on the command line.
@@ -127,13 +146,38 @@ impl Session {
         if self.wound_up.replace(true) {
             return Vec::new();
         }
-        self.undos.run()
+        let mut left = self.undos.run();
+        left.extend(wind_up::device(self));
+        left
     }
 
     /// Something was not as it should be, and the script goes on. It is said at once.
     pub(super) fn complain(&self, complaint: Complaint) {
         self.sink.complain(&complaint.to_string());
         self.judge.complain(complaint);
+    }
+
+    /// Warns of a write that the table forbids. `own` are the bits that the writer means.
+    pub(super) fn warn_of(&self, position: Position, register: &Register, value: u64, own: u64) {
+        if self.force {
+            return;
+        }
+        let registers = self.registers.borrow().clone();
+        for fault in registers.faults(&self.device, register, value, own) {
+            self.warnings.set(self.warnings.get() + 1);
+            let text = format!("{} <- {value:#x}: {} ({})", fault.register, fault.reason, fault.clause);
+            self.sink.warn(&Complaint::new(position, text).to_string());
+        }
+    }
+
+    /// Warns of a write to what the attached driver believes that it alone writes.
+    pub(super) fn warn_of_driver(&self, position: Position, space: Space, offset: u64) {
+        if self.force || !self.driver.owns(space, offset) {
+            return;
+        }
+        self.warnings.set(self.warnings.get() + 1);
+        let text = format!("{space} + {offset:#x} <- a raw write, while the attached driver runs this channel (device model 3.2)");
+        self.sink.warn(&Complaint::new(position, text).to_string());
     }
 
     /// Why the script shall end now, if it shall.

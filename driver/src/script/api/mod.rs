@@ -4,7 +4,15 @@ mod config;
 
 mod bars;
 
+mod named;
+
 mod memory;
+
+mod interrupts;
+
+mod waiting;
+
+mod reset;
 
 mod chain;
 
@@ -39,7 +47,9 @@ macro_rules! groups {
 }
 
 /// In the order of `help()`.
-const GROUPS: &[Group] = groups!(config, bars, memory, chain, driver, faults, trace, judging, output);
+const GROUPS: &[Group] = groups!(
+    config, bars, reset, named, memory, interrupts, waiting, chain, driver, faults, trace, judging, output
+);
 
 /// Registers all functions, working on `session`.
 pub(super) fn register(engine: &mut Engine, session: &Rc<Session>) {

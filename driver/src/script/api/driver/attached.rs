@@ -54,6 +54,11 @@ impl Attached {
         self.session.upgrade().ok_or_else(|| failed("the session is over"))
     }
 
+    /// The engine's channels; 0 once it is closed.
+    pub(super) fn channels(&self) -> usize {
+        self.driver.borrow().as_ref().map_or(0, |driver| driver.identity().channels.into())
+    }
+
     pub(super) fn is_open(&self) -> bool {
         self.driver.borrow().is_some()
     }

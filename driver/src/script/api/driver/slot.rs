@@ -5,11 +5,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use rhai::Map;
+use ioat_spec::register::channel_base;
 
 use super::super::super::failure::{Failure, failed};
 use super::super::super::{Recording, Session};
 use super::attached::Attached;
 use super::options;
+use crate::hw::Space;
 
 /// Events of the driver that are kept.
 const EVENTS: usize = 1 << 16;
@@ -27,9 +29,15 @@ impl Slot {
         self.events.get()
     }
 
-    /// A driver has the engine now.
-    pub(in super::super) fn is_attached(&self) -> bool {
+    fn is_attached(&self) -> bool {
         self.attached.borrow().as_ref().is_some_and(|driver| driver.is_open())
+    }
+
+    /// Whether this is in the register window of a channel that the driver runs.
+    pub(in super::super::super) fn owns(&self, space: Space, offset: u64) -> bool {
+        let attached = self.attached.borrow();
+        let Some(driver) = attached.as_ref().filter(|driver| driver.is_open()) else { return false };
+        space == Space::BAR0 && (channel_base(0)..channel_base(driver.channels())).contains(&offset)
     }
 
     /// Detaches the driver, if there is one.
@@ -51,6 +59,7 @@ pub(super) fn attach(session: &Rc<Session>, map: &Map) -> Result<Rc<Attached>, F
             false => "the driver of this session was closed, and with it its interrupts for good: start a new session",
         }));
     }
+    session.interrupts.lend().map_err(failed)?;
     let recording = Recording::new(session.device.pause.clone(), EVENTS);
     let driver = Rc::new(Attached::open(session, options, recording.clone())?);
     let _ = slot.events.set(recording);
