@@ -5,7 +5,7 @@ use std::path::Path;
 use std::rc::Rc;
 
 use rhai::module_resolvers::FileModuleResolver;
-use rhai::{AST, Dynamic, Engine, Module, OptimizationLevel, Scope};
+use rhai::{AST, Dynamic, Engine, Module, OptimizationLevel, Scope, Token};
 
 use super::error::{ScriptError, of_panic, of_syntax, of_thrown, shown};
 use super::{Session, api};
@@ -31,6 +31,7 @@ impl Evaluator {
     pub fn with_folder(session: Rc<Session>, folder: Option<&Path>) -> Self {
         let mut engine = Engine::new();
         limit(&mut engine);
+        give_back_words(&mut engine);
         if let Some(folder) = folder {
             engine.set_module_resolver(FileModuleResolver::new_with_path(folder));
         }
@@ -104,6 +105,15 @@ impl Evaluator {
     pub fn session(&self) -> &Rc<Session> {
         &self.session
     }
+}
+
+/// Rhai reserves these words for itself and does nothing with them; here they are names of functions.
+fn give_back_words(engine: &mut Engine) {
+    #[expect(deprecated, reason = "Rhai's mark for what may change in a later version; there is no other way")]
+    engine.on_parse_token(|token, _, _| match token {
+        Token::Reserved(word) if ["case", "null"].contains(&word.as_str()) => Token::Identifier(word),
+        token => token,
+    });
 }
 
 /// A script that runs wild must not take the machine with it.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use ioat_stage::pause::deadline;
 use rhai::Position;
 
+use super::api::driver::Slot;
 use super::buffer::Buffers;
 use super::desk::{EventDesk, FaultDesk};
 use super::failure::{End, Failure};
@@ -74,6 +75,8 @@ pub struct Session {
     pub(super) gone: RefCell<Option<String>>,
     pub(super) undos: Undos,
     pub(super) buffers: Buffers,
+    /// Our driver, once a script attaches it.
+    pub(super) driver: Slot,
     pub(super) interrupts: Interrupts,
     /// What was read last.
     pub(super) seen: RefCell<Option<Seen>>,
@@ -114,6 +117,7 @@ impl Session {
             gone: RefCell::new(None),
             undos: Undos::default(),
             buffers: Buffers::default(),
+            driver: Slot::default(),
             interrupts,
             seen: RefCell::new(None),
             limit,
@@ -164,6 +168,16 @@ impl Session {
             let text = format!("{} <- {value:#x}: {} ({})", fault.register, fault.reason, fault.clause);
             self.sink.warn(&Complaint::new(position, text).to_string());
         }
+    }
+
+    /// Warns of a write to what the attached driver believes that it alone writes.
+    pub(super) fn warn_of_driver(&self, position: Position, space: Space, offset: u64) {
+        if self.force || !self.driver.owns(space, offset) {
+            return;
+        }
+        self.warnings.set(self.warnings.get() + 1);
+        let text = format!("{space} + {offset:#x} <- a raw write, while the attached driver runs this channel (device model 3.2)");
+        self.sink.warn(&Complaint::new(position, text).to_string());
     }
 
     /// Why the script shall end now, if it shall.

@@ -91,6 +91,7 @@ pub(super) fn write(
             session.warn_of(context.call_position(), register, value, u64::MAX);
         }
     }
+    session.warn_of_driver(context.call_position(), space, offset);
     let written = session.device.registers.write(space, offset, &value.to_le_bytes()[..wide]);
     written.map_err(|error| of_hw(session, &error))
 }

@@ -14,6 +14,16 @@ mod waiting;
 
 mod reset;
 
+mod chain;
+
+pub(super) mod driver;
+
+mod faults;
+
+mod trace;
+
+mod map;
+
 mod judging;
 
 mod output;
@@ -37,7 +47,9 @@ macro_rules! groups {
 }
 
 /// In the order of `help()`.
-const GROUPS: &[Group] = groups!(config, bars, reset, named, memory, interrupts, waiting, judging, output);
+const GROUPS: &[Group] = groups!(
+    config, bars, reset, named, memory, interrupts, waiting, chain, driver, faults, trace, judging, output
+);
 
 /// Registers all functions, working on `session`.
 pub(super) fn register(engine: &mut Engine, session: &Rc<Session>) {

@@ -125,6 +125,7 @@ fn put(
     let number = fitting(number, register.is.width.into());
     let number = number.map_err(|error| failed(format!("{}: {error}", register.name)))?;
     session.warn_of(context.call_position(), &register, number, u64::MAX);
+    session.warn_of_driver(context.call_position(), register.space, register.offset);
     register.write(&session.device, number).map_err(|error| with_name(session, &register, &error))
 }
 
@@ -146,6 +147,7 @@ fn put_field(
         }
     };
     session.warn_of(context.call_position(), &register, others | placed, field.bits.mask());
+    session.warn_of_driver(context.call_position(), register.space, register.offset);
     register.write(&session.device, others | placed).map_err(|error| with_name(session, &register, &error))
 }
 
