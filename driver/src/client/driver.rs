@@ -15,7 +15,7 @@ use crate::hw::{Device, DmaBuffer};
 use crate::ioat::{Identity, IoatProvider, ProviderOptions};
 use crate::irql::AtPassive;
 use crate::ndis::{
-    Interrupt, InterruptType, MessageCounts, MessageInfoTable, ProcessorCounts, Processors,
+    Interrupt, InterruptType, MessageCounts, MessageInfoTable, NoSuchMessage, ProcessorCounts, Processors, Queued,
     ndis_m_register_interrupt_ex,
 };
 
@@ -160,6 +160,18 @@ impl Driver {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.0.device.name
+    }
+
+    /// `NdisMQueueDpc` by hand, for diagnosis: asks for the DPC of `message` on each of `targets`, and gives the set of those
+    /// where it was really queued: not where it was queued already (QD-3), nor on a processor that is not there (QD-8).
+    /// The first of them reports what the message's channels have finished, as after an interrupt.
+    ///
+    /// # Errors
+    /// When there is no such message; nothing is queued then.
+    #[doc(alias = "NdisMQueueDpc")]
+    pub fn queue_dpc(&self, message: u32, targets: CpuSet32) -> Result<Queued, NoSuchMessage> {
+        let look = targets.iter().find(|cpu| cpu.0 < self.0.options.processors);
+        self.0.provider.request_dpc(message, targets, look)
     }
 
     /// What happened on each processor so far: DPCs run, queued, refused.

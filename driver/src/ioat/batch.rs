@@ -43,9 +43,13 @@ impl Batch {
     /// Counts DPCs in and asks for them; gives how many were queued. A refused one is counted out again: its work will
     /// be seen by the queued one (QD-15), which may have ended meanwhile and left the re-arming to this.
     pub fn ask(&self, served: &impl Served, targets: Targets, context: Option<DpcContext>) -> u32 {
-        let wanted = targets.len().max(1);
+        self.ask_by(served, targets.len().max(1), || served.queue(targets, context))
+    }
+
+    /// As [`Self::ask`], for `wanted` DPCs that `queue` asks for; it gives how many were queued.
+    pub fn ask_by(&self, served: &impl Served, wanted: u32, queue: impl FnOnce() -> u32) -> u32 {
         self.join(wanted);
-        let queued = served.queue(targets, context);
+        let queued = queue();
         if planted(Plant::RearmForgotten) {
             let _ = self.leave(wanted - queued);
             return queued;

@@ -12,7 +12,9 @@ use super::registers::LineRegisters;
 use super::report::Latest;
 use crate::contract::{Completion, CpuNumber, CpuSet32};
 use crate::irql::{AtDirql, AtDispatch};
-use crate::ndis::{DpcCall, DpcContext, DpcRequest, IsrResult, LineHandlers, MessageHandlers, MessageId};
+use crate::ndis::{
+    DpcCall, DpcContext, DpcRequest, IsrResult, LineHandlers, MessageHandlers, MessageId, NoSuchMessage, Queued,
+};
 
 /// Set in the context of a DPC that another DPC asked for; the rest is the channel.
 const SPREAD: u64 = 1 << 32;
@@ -108,6 +110,39 @@ impl IoatProvider {
         channel.due.set(owner.cpu);
         let context = DpcContext(u64::from(channel.index));
         batch.ask(&self.served(message), Targets::of(owner.cpu), Some(context)) > 0
+    }
+
+    /// `NdisMQueueDpc` by hand: asks for the DPC of `message` on `targets`, and says where it was queued. Like every other
+    /// it joins the message's batch, whose last re-arms. The one on `look` reports what the message's channels have
+    /// finished, as after an interrupt; the others find nothing to do.
+    ///
+    /// # Errors
+    /// When there is no such message (QD-6). Before the interrupt is registered, and after, nothing is queued.
+    pub fn request_dpc(
+        &self,
+        message: u32,
+        targets: CpuSet32,
+        look: Option<CpuNumber>,
+    ) -> Result<Queued, NoSuchMessage> {
+        let mut queued = Queued { requested: targets, scheduled: CpuSet32::EMPTY };
+        let Some(handle) = self.interrupt.get() else { return Ok(queued) };
+        let id = handle.message(message)?;
+        // A line has one DPC for each processor, whatever message is named (QD-6).
+        let message = if self.delivery.line.is_some() { MessageId::LINE.get() } else { message };
+        let mut queue = || {
+            queued = handle.queue_dpc(id, targets, Some(DpcContext(u64::from(message))));
+            queued.scheduled.len()
+        };
+        let Some(batch) = self.delivery.batch(message).filter(|_| !targets.is_empty()) else {
+            queue();
+            return Ok(queued);
+        };
+        // Before the DPC is asked for, so that one that is queued already looks too (QD-15).
+        if let Some(cpu) = look {
+            self.served_by(message).for_each(|channel| channel.due.set(cpu));
+        }
+        batch.ask_by(&self.served(message), targets.len(), queue);
+        Ok(queued)
     }
 
     /// The service routine of a message or of the line, which is about `channels`, or, where that is not `certain`,

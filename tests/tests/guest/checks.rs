@@ -4,7 +4,7 @@ use libtest_mimic::Trial;
 use netdma_vm::kernel::KernelChoice;
 
 use crate::guest::Shared;
-use crate::{conduct, conformance, ioatdma, kills, our_driver};
+use crate::{conduct, conformance, ioatdma, kills, our_driver, scripts};
 
 /// Debian's stable kernel: every check.
 pub(crate) fn stable_kernel() -> Vec<Trial> {
@@ -17,7 +17,8 @@ pub(crate) fn stable_kernel() -> Vec<Trial> {
             &["--fault", "complete[ch=0]: nth(20) misaddress(+0x40000)"],
             &["--lint"],
         ],
-    );
+    )
+    .emulating(&scripts::EMULATED);
     vec![
         guest.check("netdma_lists_the_functions_and_their_groups", our_driver::lists),
         guest.check("netdma_info_decodes_the_engine", our_driver::info),
@@ -29,6 +30,11 @@ pub(crate) fn stable_kernel() -> Vec<Trial> {
             "a_misaddressed_completion_is_a_typed_error_and_our_driver_recovers",
             our_driver::misaddressed,
         ),
+        guest.check("any_function_says_what_it_is_and_has", scripts::probe),
+        guest.check("edu_is_brought_up_by_its_script", scripts::edu),
+        guest.check("our_device_is_brought_up_by_its_scripts", scripts::our_device),
+        guest.check("a_script_cut_short_leaves_edu_alone_and_usable", scripts::cut_short_on_edu),
+        guest.check("a_script_cut_short_leaves_our_engine_alone_and_usable", scripts::cut_short_on_our_device),
         guest.check("a_killed_client_leaves_a_device_that_works", kills::client_mid_copy),
         guest.check(
             "stock_ioatdma_has_four_channels_and_four_vectors_that_count",

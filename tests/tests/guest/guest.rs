@@ -10,12 +10,15 @@ use netdma_vm::boot::Boot;
 use netdma_vm::kernel::KernelChoice;
 use netdma_vm::machine::Machine;
 
+use crate::scripts;
+
 /// A guest shared by its checks.
 #[derive(Clone)]
 pub(crate) struct Shared {
     name: &'static str,
     kernel: KernelChoice,
     devices: Vec<Vec<String>>,
+    emulated: &'static [&'static str],
     state: Arc<Mutex<State>>,
 }
 
@@ -30,7 +33,12 @@ impl Shared {
     /// A guest with one `vfio-user-ioat` per entry of `devices`, started with these options.
     pub(crate) fn new(name: &'static str, kernel: KernelChoice, devices: &[&[&str]]) -> Self {
         let devices = devices.iter().map(|words| words.iter().map(|w| (*w).to_owned()).collect()).collect();
-        Self { name, kernel, devices, state: Arc::new(Mutex::new(State::NotBooted)) }
+        Self { name, kernel, devices, emulated: &[], state: Arc::new(Mutex::new(State::NotBooted)) }
+    }
+
+    /// With these devices of QEMU's own beside them.
+    pub(crate) fn emulating(self, emulated: &'static [&'static str]) -> Self {
+        Self { emulated, ..self }
     }
 
     /// One check of this guest.
@@ -68,10 +76,20 @@ impl Shared {
         })
     }
 
+    fn boot(&self) -> Result<Guest> {
+        let mut plan = plan(&self.kernel, &self.devices)?;
+        for device in self.emulated {
+            plan.emulated.push(device.parse()?);
+        }
+        let vm = plan.start()?;
+        eprintln!("    booted in {:.1} s: {}", vm.begun().elapsed().as_secs_f32(), vm.summary());
+        Ok(Guest::new(vm, self.kernel.clone()))
+    }
+
     fn with(&self, body: fn(&mut Guest) -> Result<()>) -> Result<()> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if matches!(*state, State::NotBooted) {
-            *state = match boot(&self.kernel, &self.devices) {
+            *state = match self.boot() {
                 Ok(guest) => State::Running(Box::new(guest)),
                 Err(error) => State::Failed(format!("the guest did not boot: {error:#}")),
             };
@@ -106,13 +124,8 @@ fn plan(kernel: &KernelChoice, devices: &[Vec<String>]) -> Result<Boot> {
     let mut plan = guests::plan(kernel, &program("vfio-user-ioat"), &guest_program("netdma"), devices)?;
     // For the check that raises a vector of a channel that the kernel's driver left free.
     plan.append.push("iomem=relaxed".into());
+    plan.additions.push(scripts::addition());
     Ok(plan)
-}
-
-fn boot(kernel: &KernelChoice, devices: &[Vec<String>]) -> Result<Guest> {
-    let vm = plan(kernel, devices)?.start()?;
-    eprintln!("    booted in {:.1} s: {}", vm.begun().elapsed().as_secs_f32(), vm.summary());
-    Ok(Guest::new(vm, kernel.clone()))
 }
 
 fn explain(guest: &Guest, error: &anyhow::Error) -> anyhow::Error {

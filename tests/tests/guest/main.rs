@@ -10,6 +10,7 @@ mod kills;
 mod line;
 mod our_driver;
 mod panic;
+mod scripts;
 
 use libtest_mimic::{Arguments, Trial};
 

@@ -1,0 +1,129 @@
+//! Statements, one after the other, on one session. What one defines, the next one sees.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::rc::Rc;
+
+use rhai::module_resolvers::FileModuleResolver;
+use rhai::{AST, Dynamic, Engine, Module, OptimizationLevel, Scope, Token};
+
+use super::error::{ScriptError, of_panic, of_syntax, of_thrown, shown};
+use super::{Session, api};
+
+/// Evaluates statements on a session.
+pub struct Evaluator {
+    engine: Engine,
+    scope: Scope<'static>,
+    /// The functions that were defined so far.
+    functions: AST,
+    session: Rc<Session>,
+}
+
+impl Evaluator {
+    /// A fresh scope on `session`. Imported files are found in the current folder.
+    #[must_use]
+    pub fn new(session: Rc<Session>) -> Self {
+        Self::with_folder(session, None)
+    }
+
+    /// As [`Self::new`], with imported files found in `folder`.
+    #[must_use]
+    pub fn with_folder(session: Rc<Session>, folder: Option<&Path>) -> Self {
+        let mut engine = Engine::new();
+        limit(&mut engine);
+        give_back_words(&mut engine);
+        if let Some(folder) = folder {
+            engine.set_module_resolver(FileModuleResolver::new_with_path(folder));
+        }
+        let arguments: Dynamic = session.arguments.clone().into();
+        // Scripts' functions see no global variables but those of modules, so the arguments are in both.
+        let mut module = Module::new();
+        module.set_var("ARGS", arguments.clone());
+        engine.register_global_module(module.into());
+        let mut scope = Scope::new();
+        scope.push_constant_dynamic("ARGS", arguments);
+        let watched = session.clone();
+        engine.on_progress(move |operations| {
+            // A look at the clock is a system call, a statement is not.
+            if operations % 256 == 0 { watched.ends().map(Dynamic::from) } else { None }
+        });
+        api::register(&mut engine, &session);
+        Self { engine, scope, functions: AST::empty(), session }
+    }
+
+    /// Compiles without running.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Syntax`].
+    pub fn compile(&self, text: &str) -> Result<AST, ScriptError> {
+        self.engine.compile_with_scope(&self.scope, text).map_err(|error| of_syntax(&error))
+    }
+
+    /// Runs what was compiled.
+    ///
+    /// # Errors
+    /// What the script threw, or how it was ended.
+    pub fn eval(&mut self, ast: &AST) -> Result<Option<String>, ScriptError> {
+        let whole = self.functions.merge(ast);
+        let Self { engine, scope, .. } = self;
+        let before = scope.len();
+        // The engine keeps nothing of a call that panicked, and a session's books are plain values.
+        let result = catch_unwind(AssertUnwindSafe(|| engine.eval_ast_with_scope::<Dynamic>(scope, &whole)));
+        self.functions = self.functions.merge(&ast.clone_functions_only());
+        match result {
+            Ok(Ok(value)) => Ok((!value.is_unit()).then(|| shown(&value))),
+            Ok(Err(error)) => of_thrown(*error),
+            Err(panic) => {
+                self.scope.rewind(before);
+                Err(of_panic(&*panic))
+            }
+        }
+    }
+
+    /// Compiles and runs one statement or several. The value of the last one, if it has one, is returned as text.
+    ///
+    /// # Errors
+    /// What is wrong with it, or what it threw.
+    pub fn eval_line(&mut self, text: &str) -> Result<Option<String>, ScriptError> {
+        let ast = self.compile(text)?;
+        self.eval(&ast)
+    }
+
+    /// What can be named now: functions, variables, and functions that were defined.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> = api::entries().map(|entry| entry.name.to_owned()).collect();
+        names.extend(self.scope.iter().map(|(name, ..)| name.to_owned()));
+        names.extend(self.functions.iter_functions().map(|function| function.name.to_owned()));
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    /// The session that it works on.
+    #[must_use]
+    pub fn session(&self) -> &Rc<Session> {
+        &self.session
+    }
+}
+
+/// Rhai reserves these words for itself and does nothing with them; here they are names of functions.
+fn give_back_words(engine: &mut Engine) {
+    #[expect(deprecated, reason = "Rhai's mark for what may change in a later version; there is no other way")]
+    engine.on_parse_token(|token, _, _| match token {
+        Token::Reserved(word) if ["case", "null"].contains(&word.as_str()) => Token::Identifier(word),
+        token => token,
+    });
+}
+
+/// A script that runs wild must not take the machine with it.
+fn limit(engine: &mut Engine) {
+    engine.set_max_call_levels(64);
+    engine.set_max_expr_depths(128, 64);
+    engine.set_max_string_size(16 << 20);
+    engine.set_max_array_size(4 << 20);
+    engine.set_max_map_size(1 << 16);
+    engine.set_strict_variables(true);
+    // What is written is what runs, and lines are those of the file.
+    engine.set_optimization_level(OptimizationLevel::None);
+}
