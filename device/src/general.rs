@@ -63,8 +63,7 @@ impl General {
             GeneralRegister::XferCap => profile.xfercap_log2.into(),
             GeneralRegister::GenCtrl => self.gen_ctrl.into(),
             GeneralRegister::IntrCtrl => {
-                let live =
-                    self.intr_ctrl.with_int_status(self.attn_status != 0).with_int(self.asserts());
+                let live = self.intr_ctrl.with_int_status(self.attn_status != 0).with_int(self.asserts());
                 live.into_bits().into()
             }
             GeneralRegister::AttnStatus => self.attn_status.into(),

@@ -53,6 +53,8 @@ pub mod engine;
 
 pub mod server;
 
+pub mod control;
+
 pub use counters::Counters;
 pub use function::{Begin, Effects, Finished, Function};
 pub use msix::InterruptSink;

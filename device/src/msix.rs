@@ -37,6 +37,11 @@ pub(crate) struct Latch {
 }
 
 impl Latch {
+    /// An event waits.
+    pub(crate) fn waits(&self) -> bool {
+        self.pending.is_some()
+    }
+
     /// The driver got an interrupt, has not re-armed, and another event waits for it.
     pub(crate) fn holds_back(&self) -> bool {
         self.disabled && !self.lost && self.pending.is_some()

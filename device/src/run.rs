@@ -164,8 +164,16 @@ fn carry_out<W: Witness, M: GuestMemory, F: Faults, T: Trace>(
     witness: W,
     mut path: Path<'_, M, F, T>,
 ) {
-    let Step { chain: Chain { place, starting, owed }, completed, current, dca, ending, single, bytes, signals } =
-        step;
+    let Step {
+        chain: Chain { place, starting, owed },
+        completed,
+        current,
+        dca,
+        ending,
+        single,
+        bytes,
+        signals,
+    } = step;
     let (sound, ask_at) = (*completed, 0);
     // Where one descriptor is to be all of it, it is the one that fills the step.
     let (begun, spent) = (place.sequence, if single { STEP_BYTES - 1 } else { 0 });

@@ -8,7 +8,7 @@ use super::{Ending, Flow, Progress};
 use crate::channel::Owed;
 use crate::complete::{self, Notice, Permit, Retired};
 use crate::copy::{self, Copied, Unfinished};
-use crate::fetch;
+use crate::fetch::{self, Slot};
 use crate::lint::Witness;
 use crate::memory::GuestMemory;
 use crate::path::Path;
@@ -74,7 +74,9 @@ fn change_context<W: Witness, M: GuestMemory, F: Faults, T: Trace>(
     path: &mut Path<'_, M, F, T>,
 ) -> Flow {
     if operation.at != 0 {
-        return settle(Copied { slot: operation.slot }, permit, progress, path);
+        // What stands in the size's place is the target: no bytes moved.
+        let slot = Slot { size: 0, ..operation.slot };
+        return settle(Copied { slot }, permit, progress, path);
     }
     match copy::run(Planned { operation, ranges: Ranges::Nothing }, path) {
         Ok(_) => {

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use ioat_stage::pause::SharedPause;
-use ioat_stage::{FaultBook, JsonLines, Side, ThreadPause, Trace};
+use ioat_stage::trace::Header;
+use ioat_stage::{Detail, FaultBook, JsonLines, Side, ThreadPause, Trace};
 use netdma::hw::{self, Device};
 
 use super::config::{On, Sim};
@@ -72,7 +73,8 @@ impl TraceFile {
 
     fn sink(&self, clock: SharedPause, side: Side) -> anyhow::Result<Arc<dyn Trace>> {
         let file = self.0.try_clone().context("cannot share the trace file between its two sides")?;
-        Ok(JsonLines::new(Box::new(WholeLines { file, tail: Vec::new() }), clock, side))
+        let header = Header::new(side, Detail::Stages, "netdma");
+        Ok(JsonLines::new(Box::new(WholeLines { file, tail: Vec::new() }), clock, &header))
     }
 }
 

@@ -277,7 +277,8 @@ mod tests {
         let fire = |rule: Rule| {
             let book = FaultBook::new([]);
             let (mut zero, mut one) = (book.faults(), book.faults());
-            let mut ask = |op: &Op| if op.channel == Some(0) { &mut zero } else { &mut one }.at(Point::Msix, op);
+            let mut ask =
+                |op: &Op| if op.channel == Some(0) { &mut zero } else { &mut one }.at(Point::Msix, op);
             ops[..2].iter().for_each(|op| assert_eq!(ask(op), Verdict::Pass));
             book.arm(rule);
             let hit = ops[2..].iter().position(|op| ask(op) == Verdict::Drop);
