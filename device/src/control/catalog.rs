@@ -103,7 +103,7 @@ macro_rules! commands {
 
 commands! {
     "query-commands" commands::device::query_commands: "Lists every command with its arguments and errors, and every event",
-        takes [], returns "{commands: [{name, says, arguments: [{name, type, required, says}], returns, errors}], events: [{name, says, data}]}", fails [];
+        takes [], returns "{commands: [{name, says, arguments: [{name, type, required, says}], returns, errors}], events: [{name, says, data}], classes, max-line-bytes}", fails [];
     "query-points" commands::faults::query_points: "Lists the fault points, actions and triggers that exist, and where each action works",
         takes [], returns "{points: [{name, actions}], actions: [{name, form, points}], triggers: [{name, form}], chanerr-bits: [{bit, name}], shape}", fails [];
     "query-device" commands::device::query_device: "Tells what the device is and whom it serves",

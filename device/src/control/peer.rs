@@ -92,6 +92,8 @@ impl Peer {
                 break;
             }
         }
+        self.send();
+        // After it has taken something: nothing else would wake the thread for it.
         self.tell_loss(&desk.news);
         self.send();
         self.dead |= gone && !self.is_behind();
