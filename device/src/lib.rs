@@ -29,6 +29,8 @@ mod channel_registers;
 
 mod path;
 
+mod scribe;
+
 mod doorbell;
 
 mod fetch;

@@ -10,7 +10,9 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use ioat_stage::trace::Header;
-use ioat_stage::{Detail, FaultBook, Faults, JsonLines, NoFaults, NoTrace, Pause, Side, ThreadPause, Trace};
+use ioat_stage::{
+    FaultBook, Faults, NoFaults, NoTrace, Pause, Side, Switch, ThreadPause, Trace, TraceCounts, TraceWriter,
+};
 use vfio_user_ioat::control::{Desk, News, Server, Tracing};
 use vfio_user_ioat::engine::{Engine, Parts, Served, identity};
 use vfio_user_ioat::lint::{LintBook, Severity};
@@ -18,7 +20,7 @@ use vfio_user_ioat::memory::DmaTable;
 use vfio_user_ioat::server::{IrqTable, Listener, Options, serve};
 use vmm_sys_util::eventfd::{EFD_CLOEXEC, EFD_NONBLOCK, EventFd};
 
-use options::{Config, Lint};
+use options::{Config, Lint, TraceTo};
 
 /// As trace files name it.
 const PROGRAM: &str = concat!("vfio-user-ioat ", env!("CARGO_PKG_VERSION"));
@@ -73,14 +75,20 @@ fn serve_config(config: Config, lint: Option<Arc<LintBook>>) -> anyhow::Result<(
     if let Some(listener) = config.listen_for_control()? {
         return serve_controlled(config, door, listener, pause, &book, lint);
     }
-    let trace = match &config.trace {
-        None => None,
-        Some(path) => Some(
-            JsonLines::create(path, pause.clone(), &Header::new(Side::Device, Detail::Stages, PROGRAM))
-                .with_context(|| format!("cannot create the trace file {}", path.display()))?,
-        ),
+    let Some(TraceTo { path, detail }) = &config.trace else {
+        return serve_engine(config, door, pause, move |_| book.faults(), NoTrace, lint, None);
     };
-    serve_engine(config, door, pause, move |_| book.faults(), trace, lint, None)
+    let writer = TraceWriter::create(path, pause.clone())
+        .with_context(|| format!("cannot create the trace file {}", path.display()))?;
+    let header = Header::new(Side::Device, *detail, PROGRAM);
+    let sink = writer.sink(&header, config.profile.channels.into());
+    let trace = Arc::new(Switch::of(sink, *detail));
+    let served = serve_engine(config, door, pause, move |_| book.faults(), trace, lint, None);
+    writer.drain();
+    let TraceCounts { written, lost } = writer.counts();
+    let level = if lost == 0 { log::Level::Info } else { log::Level::Warn };
+    log::log!(level, "trace: {written} lines written, {lost} lost");
+    served
 }
 
 /// With a control socket: faults and trace are built in, and armed and switched by it.
@@ -93,8 +101,10 @@ fn serve_controlled(
     lint: Option<Arc<LintBook>>,
 ) -> anyhow::Result<()> {
     let tracing = Tracing::new(pause.clone(), config.profile.channels.into());
-    if let Some(path) = &config.trace {
-        tracing.begin(path).with_context(|| format!("cannot create the trace file {}", path.display()))?;
+    if let Some(TraceTo { path, detail }) = &config.trace {
+        tracing
+            .begin(path, *detail)
+            .with_context(|| format!("cannot create the trace file {}", path.display()))?;
     }
     let news = News::new(pause.clone()).context("cannot create an eventfd")?;
     news.listen(book, lint.as_deref());

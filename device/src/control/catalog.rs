@@ -135,14 +135,14 @@ commands! {
         returns "[{rule, nth, channel, channel-nth, again, sequence, address, len}]", fails [];
     "channel-pause" commands::channels::pause: "Holds a channel: it begins no further descriptor. Registers, resets, unmaps and clients go on",
         takes [CHANNEL, WAIT_MS], returns "{channel, settled, executed, left}", fails [NotFound];
-    "channel-resume" commands::channels::resume: "Lets a channel go",
-        takes [CHANNEL], returns "{channel}", fails [NotFound];
     "channel-step" commands::channels::step: "Lets a paused channel do n more descriptors. What there is no work for now stays allowed",
         takes [
             CHANNEL,
             Argument { name: "n", kind: Kind::Uint { min: 1, max: STEP_MAX }, required: false, says: "how many descriptors (default 1)" },
             WAIT_MS
         ], returns "{channel, settled, executed, left}", fails [NotFound, Refused];
+    "channel-resume" commands::channels::resume: "Lets a channel go",
+        takes [CHANNEL], returns "{channel}", fails [NotFound];
     "trace-on" commands::tracing::on: "Writes trace events to a file from now on",
         takes [
             Argument { name: "file", kind: Kind::Text, required: true, says: "a regular file's absolute path; it is made, or emptied" },

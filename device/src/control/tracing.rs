@@ -64,12 +64,12 @@ impl Tracing {
         Arc::clone(&self.switch)
     }
 
-    /// Begins with a trace of every stage to `file`.
+    /// Begins with a trace to `file`.
     ///
     /// # Errors
     /// When the file cannot be made, or the system gives no thread.
-    pub fn begin(&self, file: &Path) -> io::Result<()> {
-        self.connect(Box::new(File::create(file)?), file, Detail::Stages)
+    pub fn begin(&self, file: &Path, detail: Detail) -> io::Result<()> {
+        self.connect(Box::new(File::create(file)?), file, detail)
     }
 
     /// Switches it on.

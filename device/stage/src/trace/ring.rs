@@ -45,8 +45,7 @@ impl Ring {
     /// An empty ring of `capacity` slots, rounded up to a power of two.
     pub(super) fn new(capacity: usize) -> Self {
         let capacity = capacity.next_power_of_two().max(2) as u64;
-        let slot =
-            |place| Slot { turn: AtomicU64::new(place), words: std::array::from_fn(|_| AtomicU64::new(0)) };
+        let slot = |place| Slot { turn: AtomicU64::new(place), words: std::array::from_fn(|_| AtomicU64::new(0)) };
         Self {
             slots: (0..capacity).map(slot).collect(),
             mask: capacity - 1,
@@ -122,8 +121,7 @@ impl Ring {
                 first = self.next.0.load(Ordering::Relaxed);
                 continue;
             }
-            match self.next.0.compare_exchange_weak(first, first + many, Ordering::Relaxed, Ordering::Relaxed)
-            {
+            match self.next.0.compare_exchange_weak(first, first + many, Ordering::Relaxed, Ordering::Relaxed) {
                 Ok(_) => return Some(first),
                 Err(now) => first = now,
             }
@@ -193,10 +191,7 @@ mod tests {
         });
         take(&mut cursor);
         assert!(taken.values().all(|numbers| numbers.is_sorted()));
-        assert_eq!(
-            taken.values().map(|numbers| numbers.len() as u64).sum::<u64>() + ring.take_lost(),
-            4 * EACH
-        );
+        assert_eq!(taken.values().map(|numbers| numbers.len() as u64).sum::<u64>() + ring.take_lost(), 4 * EACH);
     }
 }
 
@@ -222,9 +217,7 @@ mod models {
                     let ring = Arc::clone(&ring);
                     thread::spawn(move || {
                         let many = 1 + producer;
-                        ring.push(1 + usize::try_from(producer).unwrap(), |index| {
-                            record(10 * many + index as u64)
-                        });
+                        ring.push(1 + usize::try_from(producer).unwrap(), |index| record(10 * many + index as u64));
                     })
                 })
                 .collect();

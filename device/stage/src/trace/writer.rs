@@ -78,13 +78,7 @@ impl TraceWriter {
     pub fn start(out: Box<dyn Write + Send>, pause: Arc<dyn Pause>) -> io::Result<Self> {
         let shared = Arc::new(Shared {
             pause,
-            output: Mutex::new(Output {
-                out,
-                due: Vec::new(),
-                headers: Vec::new(),
-                cut: false,
-                failing: false,
-            }),
+            output: Mutex::new(Output { out, due: Vec::new(), headers: Vec::new(), cut: false, failing: false }),
             lanes: Mutex::default(),
             bell: Bell::new(),
             asleep: AtomicBool::new(false),
