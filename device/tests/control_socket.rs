@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,6 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use ioat_spec::register::channel_base;
+use ioat_spec::{Control, Descriptor};
 use ioat_stage::{FaultBook, RuleFaults, ThreadPause};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
@@ -21,10 +23,14 @@ use vfio_user_ioat::control::{
     Client, Desk, MAX_LINE_BYTES, MAX_PEERS, News, Server, Sink, Tracing, catalog,
 };
 use vfio_user_ioat::engine::{Engine, Parts, identity};
-use vfio_user_ioat::memory::DmaTable;
+use vfio_user_ioat::memory::{Access, DmaTable};
 use vfio_user_ioat::server::{IrqTable, Listener};
+use zerocopy::IntoBytes;
 
 const PATIENCE: Duration = Duration::from_secs(20);
+/// The client's memory, as the device sees it.
+const MEMORY: u64 = 0x10_0000;
+const MEMORY_BYTES: u64 = 0x1000;
 
 /// A device without a client, and its control socket.
 struct Fixture {
@@ -378,6 +384,15 @@ fn what_happens_is_told_to_everybody_with_its_time() {
     assert_eq!(bytes, [0xff; 4]);
     // Two commands at once (device model 3.5).
     fixture.engine.bar_write(channel_base(3) + 0x04, &[0x24]);
+    // The same, typed.
+    let (rules, fired) = (one.rules().unwrap(), one.fired().unwrap());
+    assert_eq!((rules[0].rule.to_string(), rules[0].fired), ("register: nth(1) all-ones".to_owned(), 1));
+    assert_eq!(
+        (fired[0].rule, fired[0].again().to_string()),
+        (rules[0].rule, "register[ch=2]: nth(1) all-ones".to_owned())
+    );
+    assert_eq!((one.disarm(rules[0].id).unwrap(), one.disarm(rules[0].id).unwrap()), (true, false));
+    assert_eq!(one.arm(&rules[0].rule).unwrap(), 2);
     for client in [&mut one, &mut two] {
         let events: Vec<_> = (0..4).map(|_| client.next_event().unwrap().unwrap()).collect();
         let told: Vec<_> = events.iter().map(|event| event["event"].as_str().unwrap()).collect();
@@ -393,6 +408,68 @@ fn what_happens_is_told_to_everybody_with_its_time() {
             assert!(members.iter().all(|member| kind.data.contains(&member.as_str())), "{event}");
             assert_eq!(members.len(), kind.data.len(), "{event}");
         }
+    }
+}
+
+/// An unmap waits for every step that may use the range; a paused channel has none.
+#[test]
+fn an_unmap_does_not_wait_for_a_paused_channel_which_finds_it_gone_later() {
+    let _alone = alone();
+    let fixture = Fixture::start();
+    let mut client = fixture.client();
+    let (engine, memory) = (&fixture.engine, tempfile::tempfile().unwrap());
+    memory.set_len(MEMORY_BYTES).unwrap();
+    engine.table().map(MEMORY, MEMORY_BYTES, Access::READ_WRITE, Some((memory, 0))).unwrap();
+    engine.config_write(0x04, &[0x06, 0x00]);
+    client.execute("channel-pause", arguments([("channel", json!(0))])).unwrap();
+    engine.bar_write(channel_base(0) + 0x10, &MEMORY.to_le_bytes());
+    engine.bar_write(channel_base(0) + 0x06, &[3, 0]);
+    engine.unmap_range(MEMORY, MEMORY_BYTES).unwrap();
+    client.execute("channel-resume", arguments([("channel", json!(0))])).unwrap();
+    let events: Vec<_> = (0..3).map(|_| client.next_event().unwrap().unwrap()).collect();
+    assert_eq!(events[2]["event"], "CHANNEL_HALTED");
+    assert_eq!(events[2]["data"]["chanerr-bits"], json!(["chain-address"]));
+}
+
+#[test]
+fn a_trace_is_switched_while_a_channel_works_and_loses_nothing_of_what_it_has_seen() {
+    let _alone = alone();
+    let fixture = Fixture::start();
+    let mut client = fixture.client();
+    let (engine, memory) = (&fixture.engine, tempfile::tempfile().unwrap());
+    memory.set_len(MEMORY_BYTES).unwrap();
+    let null = Descriptor {
+        size: 1,
+        control: Control::new().with_null(true).into_bits(),
+        next: MEMORY,
+        ..Descriptor::default()
+    };
+    memory.write_all_at(null.as_bytes(), 0).unwrap();
+    engine.table().map(MEMORY, MEMORY_BYTES, Access::READ_WRITE, Some((memory, 0))).unwrap();
+    engine.config_write(0x04, &[0x06, 0x00]);
+    let mut works = |count: u16| {
+        engine.bar_write(channel_base(1) + 0x10, &MEMORY.to_le_bytes());
+        engine.bar_write(channel_base(1) + 0x06, &count.to_le_bytes());
+        eventually("it is idle", || {
+            let mut status = [0];
+            engine.bar_read(channel_base(1) + 0x08, &mut status);
+            status[0] & 7 == 1
+        });
+    };
+    for (nth, detail, word) in [(0, "descriptors", "\"descriptor\":"), (1, "stages", "\"stage\":\"fetch\"")] {
+        works(10);
+        let file = fixture.folder.path().join(format!("{nth}.jsonl"));
+        let on = arguments([("file", json!(file)), ("detail", json!(detail))]);
+        assert_eq!(client.execute("trace-on", on.clone()).unwrap()["detail"], detail);
+        assert_eq!(class(client.execute("trace-on", on)), "Refused");
+        assert_eq!(client.execute("query-device", Map::new()).unwrap()["trace"]["detail"], detail);
+        works(20);
+        let off = client.execute("trace-off", Map::new()).unwrap();
+        assert_eq!((&off["lost"], &off["file"]), (&json!(0), &json!(file)));
+        works(10);
+        let text = fs::read_to_string(&file).unwrap();
+        assert!(text.starts_with("{\"trace\":\"netdma\""), "{text}");
+        assert_eq!(text.lines().filter(|line| line.contains(word)).count(), 20, "{text}");
     }
 }
 

@@ -1,5 +1,7 @@
 //! The other end: a small client that waits for its answers.
 
+mod faults;
+
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
