@@ -7,6 +7,7 @@ use std::sync::Arc;
 use ioat_spec::{ChanCtrl, ChanErr, ChannelState, DcaCtrl};
 
 use crate::complete::Permit;
+use crate::counters::{Counters, Hold};
 use crate::doorbell::Rung;
 use crate::fetch::{ALIGNMENT_MASK, Position};
 use crate::lint::ChannelLint;
@@ -147,6 +148,8 @@ pub(crate) struct Channel<F> {
     pub(crate) edge_faults: F,
     /// Watches the driver, if somebody asked for it.
     pub(crate) lint: Option<ChannelLint>,
+    pub(crate) hold: Hold,
+    pub(crate) counters: Counters,
 }
 
 /// How a register write went.
@@ -177,6 +180,8 @@ impl<F> Channel<F> {
             path_faults: Some(path_faults),
             edge_faults,
             lint: None,
+            hold: Hold::default(),
+            counters: Counters::default(),
         }
     }
 
@@ -274,6 +279,7 @@ impl<F> Channel<F> {
 
     /// CHANCMD.RESET (3.6). True if a run is in flight, whose end the access must wait for.
     pub(crate) fn reset(&mut self) -> bool {
+        self.counters.resets += 1;
         self.forget_chain();
         self.state = State::Halted;
         self.current = 0;
@@ -312,6 +318,9 @@ impl<F> Channel<F> {
             path_faults: _,
             edge_faults: _,
             lint: _,
+            // The bench's, which no guest sets back.
+            hold: _,
+            counters: _,
         } = self;
         *sequence = 0;
         *kept = Kept::default();
@@ -329,6 +338,7 @@ impl<F> Channel<F> {
     /// The channel halts (5.1).
     pub(crate) fn halt(&mut self, chanerr: ChanErr) {
         self.state = State::Halted;
+        self.counters.errors += 1;
         self.stop_then(After::Continue);
         self.kept.chan_err = self.kept.chan_err.union(chanerr);
     }
@@ -340,14 +350,38 @@ impl<F> Channel<F> {
         }
     }
 
+    /// A step was published.
+    pub(crate) fn count_step(&mut self, descriptors: u64, bytes: u64) {
+        self.counters.steps += 1;
+        self.counters.descriptors += descriptors;
+        self.counters.bytes += bytes;
+        let used = u32::try_from(descriptors).unwrap_or(u32::MAX);
+        self.hold.allowed = self.hold.allowed.saturating_sub(used);
+    }
+
     /// There is work, and nobody does it.
     pub(crate) fn has_work(&self) -> bool {
-        matches!(self.state, State::Active(_)) && !self.in_flight()
+        !self.in_flight() && self.may_begin()
+    }
+
+    /// A step may begin as far as the bench's hold goes: what is begun, it lets through.
+    pub(crate) fn may_begin(&self) -> bool {
+        matches!(&self.state, State::Active(chain) if !self.hold.stops() || !chain.at_boundary())
+    }
+
+    /// Holds the channel, or lets it go. A run that is in flight stops at its next boundary.
+    pub(crate) fn set_hold(&mut self, hold: Hold) {
+        self.hold = hold;
+        if hold.stops() && self.in_flight() {
+            self.signals.order(Signal::HOLD);
+        } else {
+            self.signals.revoke(Signal::HOLD);
+        }
     }
 
     /// Gives the chain to a run, or says that the start latency is to pass before.
     pub(crate) fn take_chain(&mut self) -> Option<Taken> {
-        if self.in_flight() {
+        if !self.has_work() {
             return None;
         }
         match std::mem::replace(&mut self.state, State::Running) {
@@ -356,7 +390,7 @@ impl<F> Channel<F> {
                 Some(Taken::Starting)
             }
             State::Active(chain) => {
-                self.signals.revoke(Signal::ABANDON | Signal::PARK);
+                self.signals.revoke(Signal::ABANDON | Signal::PARK | Signal::HOLD);
                 Some(Taken::Chain(chain))
             }
             other => {

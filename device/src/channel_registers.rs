@@ -9,6 +9,7 @@ use crate::complete;
 use crate::doorbell;
 use crate::general::store32;
 use crate::msix::{self, Vector};
+use crate::observer::Happening;
 use crate::registers::{Piece, Written};
 use crate::unaffiliated::Unaffiliated;
 
@@ -31,11 +32,22 @@ impl<F: Faults> Channel<F> {
     pub(crate) fn read(&mut self, register: ChannelRegister, piece: &Piece) -> u64 {
         match register {
             ChannelRegister::ChanCtrl => self.read_chan_ctrl(piece),
+            ChannelRegister::ChanSts => self.read_chan_sts(piece),
+            quiet => self.peek(quiet),
+        }
+    }
+
+    /// What a register holds, without what reading does.
+    pub(crate) fn peek(&self, register: ChannelRegister) -> u64 {
+        match register {
+            ChannelRegister::ChanCtrl => {
+                self.kept.chan_ctrl.with_int_dis(self.latch.disabled).into_bits().into()
+            }
+            ChannelRegister::ChanSts => ChanSts::new(self.completed, self.state.code()).into_bits(),
             ChannelRegister::DmaComp => DMA_COMP_V2_V3.into(),
             // Every command is complete when its write is answered.
             ChannelRegister::ChanCmd => 0,
             ChannelRegister::DmaCount => self.signals.look().count().into(),
-            ChannelRegister::ChanSts => self.read_chan_sts(piece),
             ChannelRegister::ChainAddr => self.kept.chain_addr,
             ChannelRegister::ChanCmp => self.kept.chan_cmp,
             ChannelRegister::Cdar => self.current,
@@ -61,6 +73,7 @@ impl<F: Faults> Channel<F> {
             ChannelRegister::ChanCmd => {
                 let command = ChanCmd::from_bits(written.bits.to_le_bytes()[0]);
                 if command == ChanCmd::new().with_reset(true) {
+                    unaffiliated.observed.tell(Happening::Reset { channel: Some(self.number) });
                     return Outcome { wake: false, quiesce: self.reset() };
                 }
                 self.command(command, unaffiliated)
@@ -107,9 +120,16 @@ impl<F: Faults> Channel<F> {
         trace: &T,
     ) {
         unaffiliated.latch_chanerr(chanerr);
+        self.tell_halt(chanerr, unaffiliated);
         let err_int_en = self.kept.chan_ctrl.err_int_en();
         let halted = complete::halted(self.completed, self.sequence);
         msix::offer(halted, err_int_en, &mut self.vector(unaffiliated, trace));
+    }
+
+    /// Tells whoever watches that the channel halted.
+    pub(crate) fn tell_halt(&self, chanerr: ChanErr, unaffiliated: &Unaffiliated) {
+        let (channel, completed, sequence) = (self.number, self.completed, self.sequence);
+        unaffiliated.observed.tell(Happening::Halted { channel, chanerr, completed, sequence });
     }
 
     /// The channel's way to its interrupt.
@@ -122,6 +142,7 @@ impl<F: Faults> Channel<F> {
             channel: self.number,
             generation: self.generation,
             latch: &mut self.latch,
+            counters: &mut self.counters,
             unaffiliated,
             faults: &mut self.edge_faults,
             trace,
@@ -129,18 +150,18 @@ impl<F: Faults> Channel<F> {
     }
 
     fn read_chan_ctrl(&mut self, piece: &Piece) -> u64 {
-        let value = self.kept.chan_ctrl.with_int_dis(self.latch.disabled);
+        let value = self.peek(ChannelRegister::ChanCtrl);
         // The first read after it was cleared claims the channel.
         if covers(piece, CHANCTRL_IN_USE_BYTE) {
             self.kept.chan_ctrl.set_in_use(true);
         }
-        value.into_bits().into()
+        value
     }
 
     /// A read that ends in the low half latches the high one for the reads that follow it (2.6).
     fn read_chan_sts(&mut self, piece: &Piece) -> u64 {
         let low_mask = u64::from(u32::MAX);
-        let now = ChanSts::new(self.completed, self.state.code()).into_bits();
+        let now = self.peek(ChannelRegister::ChanSts);
         let end = piece.first + piece.count;
         if piece.first >= LOW_BYTES {
             let high =
@@ -185,6 +206,7 @@ impl<F: Faults> Channel<F> {
     fn write_dma_count<T: Trace>(&mut self, written: Written, trace: &T) -> Reaction {
         let [a, b, ..] = written.onto(self.signals.look().count().into()).to_le_bytes();
         let count = u16::from_le_bytes([a, b]);
+        self.counters.doorbells += 1;
         let (channel, generation, sequence) = (self.number, self.generation, self.sequence);
         let rung = doorbell::ring(count, channel, generation, sequence, &mut self.edge_faults, trace);
         rung.map_or(Reaction::Done, |rung| self.ring(rung))

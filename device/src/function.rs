@@ -19,6 +19,7 @@ use crate::channel_registers::Outcome;
 use crate::lint::LintBook;
 use crate::memory::GuestMemory;
 use crate::msix::{self, InterruptSink};
+use crate::observer::Happening;
 use crate::path::Terms;
 use crate::profile::Profile;
 use crate::registers::{Piece, Target, channel_at, pieces};
@@ -156,6 +157,7 @@ impl<F: Faults, T: Trace> Function<F, T> {
             channel.observe();
         }
         self.unaffiliated.reset();
+        self.unaffiliated.observed.tell(Happening::Reset { channel: None });
         effects
     }
 
@@ -193,6 +195,8 @@ impl<F: Faults, T: Trace> Function<F, T> {
             completed: channel.completed,
             current: channel.current,
             dca: None,
+            single: channel.hold.paused,
+            bytes: 0,
             ending: Ending::Stopped(None),
             watch: channel.watch(),
         })
@@ -203,15 +207,22 @@ impl<F: Faults, T: Trace> Function<F, T> {
     /// # Panics
     /// If the run is another function's.
     pub fn finish<M>(&self, run: Run<M, F, T>) -> Finished<M> {
-        let Run { terms, memory, faults, chain, completed, current, dca, ending, .. } = run;
+        let Run { terms, memory, faults, chain, completed, current, dca, ending, bytes, .. } = run;
         let mut channel = self.channels[usize::from(terms.channel)].lock();
         channel.path_faults = Some(faults);
+        let mut done = 0;
         if channel.generation == terms.generation {
             channel.completed = completed;
             channel.current = current;
+            done = chain.place.sequence - channel.sequence;
             channel.sequence = chain.place.sequence;
             channel.change_context(dca);
             self.publish(&mut channel, chain, ending);
+            channel.count_step(done, bytes);
+        }
+        if channel.hold.paused {
+            let (channel, left) = (terms.channel, channel.hold.allowed);
+            self.unaffiliated.observed.tell(Happening::Stepped { channel, descriptors: done, left });
         }
         Finished { memory, more: channel.has_work() && self.unaffiliated.bus_master() }
     }
@@ -221,6 +232,7 @@ impl<F: Faults, T: Trace> Function<F, T> {
             Ending::Halted(chanerr, retired) => {
                 channel.halt(chanerr);
                 self.unaffiliated.latch_chanerr(chanerr);
+                channel.tell_halt(chanerr, &self.unaffiliated);
                 Some(retired)
             }
             Ending::Stopped(retired) => {

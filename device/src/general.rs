@@ -45,13 +45,28 @@ impl General {
 
     /// A read, with what reading does.
     pub(crate) fn read(&mut self, register: GeneralRegister, profile: &Profile) -> u64 {
+        let value = self.peek(register, profile);
+        match register {
+            // Clear on read (2.1): without it, an INTx handler never comes to an end.
+            GeneralRegister::AttnStatus => self.attn_status = 0,
+            // The handler writes back what it read, and so sets the bit again.
+            GeneralRegister::IntrCtrl => self.intr_ctrl.set_master_int_en(false),
+            _ => {}
+        }
+        value
+    }
+
+    /// What a register holds, without what reading does.
+    pub(crate) fn peek(&self, register: GeneralRegister, profile: &Profile) -> u64 {
         match register {
             GeneralRegister::ChanCnt => profile.channels.into(),
             GeneralRegister::XferCap => profile.xfercap_log2.into(),
             GeneralRegister::GenCtrl => self.gen_ctrl.into(),
-            GeneralRegister::IntrCtrl => self.read_intr_ctrl(),
-            // Clear on read (2.1): without it, an INTx handler never comes to an end.
-            GeneralRegister::AttnStatus => std::mem::take(&mut self.attn_status).into(),
+            GeneralRegister::IntrCtrl => {
+                let live = self.intr_ctrl.with_int_status(self.attn_status != 0).with_int(self.asserts());
+                live.into_bits().into()
+            }
+            GeneralRegister::AttnStatus => self.attn_status.into(),
             GeneralRegister::CbVer => profile.cbver.into_bits().into(),
             GeneralRegister::IntrDelay => self.intr_delay.into(),
             GeneralRegister::DmaCapability => profile.dma_capability.into_bits().into(),
@@ -129,13 +144,6 @@ impl General {
     /// The level of INTx, but for what PCI has to say about it (2.4).
     pub(crate) fn asserts(&self) -> bool {
         self.intr_ctrl.master_int_en() && self.attn_status != 0
-    }
-
-    fn read_intr_ctrl(&mut self) -> u64 {
-        let value = self.intr_ctrl.with_int_status(self.attn_status != 0).with_int(self.asserts());
-        // The handler writes back what it read, and so sets the bit again.
-        self.intr_ctrl.set_master_int_en(false);
-        value.into_bits().into()
     }
 }
 

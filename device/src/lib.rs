@@ -3,7 +3,7 @@
 //! Reading order: what the engine stands on (guest memory, identity, registers, channel state), the six stages of the
 //! data path on the device's side, what watches the driver beside it (the lint), what puts
 //! them together (a run of descriptors, the function), and around that core
-//! the threads (the engine) and the vfio-user server.
+//! the threads (the engine), the vfio-user server, and beside it the control socket.
 
 pub mod memory;
 
@@ -16,6 +16,10 @@ mod registers;
 mod general;
 
 mod unaffiliated;
+
+mod observer;
+
+mod counters;
 
 mod signals;
 
@@ -51,7 +55,11 @@ pub mod engine;
 
 pub mod server;
 
+pub mod control;
+
+pub use counters::Counters;
 pub use function::{Begin, Effects, Finished, Function};
 pub use msix::InterruptSink;
+pub use observer::{Happening, Observer};
 pub use profile::{ChannelsError, Profile, VectorsError};
 pub use run::Run;

@@ -13,6 +13,7 @@ use ioat_stage::trace::Header;
 use ioat_stage::{
     FaultBook, Faults, NoFaults, NoTrace, Pause, Side, Switch, ThreadPause, Trace, TraceCounts, TraceWriter,
 };
+use vfio_user_ioat::control::{Desk, News, Server, Tracing};
 use vfio_user_ioat::engine::{Engine, Parts, Served, identity};
 use vfio_user_ioat::lint::{LintBook, Severity};
 use vfio_user_ioat::memory::DmaTable;
@@ -21,6 +22,8 @@ use vmm_sys_util::eventfd::{EFD_CLOEXEC, EFD_NONBLOCK, EventFd};
 
 use options::{Config, Lint, TraceTo};
 
+/// As trace files name it.
+const PROGRAM: &str = concat!("vfio-user-ioat ", env!("CARGO_PKG_VERSION"));
 /// The exit code of `--lint=deny` for a driver that broke a rule.
 const MISCONDUCT: u8 = 5;
 
@@ -65,24 +68,70 @@ fn serve_config(config: Config, lint: Option<Arc<LintBook>>) -> anyhow::Result<(
     // First, so that a place that cannot be served leaves no trace file behind.
     let door = Door::open(&config)?;
     let pause: Arc<dyn Pause> = Arc::new(ThreadPause::new());
-    if config.rules.is_empty() && config.trace.is_none() {
-        return serve_engine(config, door, pause, |_| NoFaults, NoTrace, lint);
+    if config.rules.is_empty() && config.trace.is_none() && !config.is_controlled() {
+        return serve_engine(config, door, pause, |_| NoFaults, NoTrace, lint, None);
     }
     let book = FaultBook::new(config.rules.iter().copied());
+    if let Some(listener) = config.listen_for_control()? {
+        return serve_controlled(config, door, listener, pause, &book, lint);
+    }
     let Some(TraceTo { path, detail }) = &config.trace else {
-        return serve_engine(config, door, pause, move |_| book.faults(), NoTrace, lint);
+        return serve_engine(config, door, pause, move |_| book.faults(), NoTrace, lint, None);
     };
     let writer = TraceWriter::create(path, pause.clone())
         .with_context(|| format!("cannot create the trace file {}", path.display()))?;
-    let header = Header::new(Side::Device, *detail, concat!("vfio-user-ioat ", env!("CARGO_PKG_VERSION")));
+    let header = Header::new(Side::Device, *detail, PROGRAM);
     let sink = writer.sink(&header, config.profile.channels.into());
     let trace = Arc::new(Switch::of(sink, *detail));
-    let served = serve_engine(config, door, pause, move |_| book.faults(), trace, lint);
+    let served = serve_engine(config, door, pause, move |_| book.faults(), trace, lint, None);
     writer.drain();
     let TraceCounts { written, lost } = writer.counts();
     let level = if lost == 0 { log::Level::Info } else { log::Level::Warn };
     log::log!(level, "trace: {written} lines written, {lost} lost");
     served
+}
+
+/// With a control socket: faults and trace are built in, and armed and switched by it.
+fn serve_controlled(
+    config: Config,
+    door: Door,
+    listener: Listener,
+    pause: Arc<dyn Pause>,
+    book: &Arc<FaultBook>,
+    lint: Option<Arc<LintBook>>,
+) -> anyhow::Result<()> {
+    let tracing = Tracing::new(pause.clone(), config.profile.channels.into());
+    if let Some(TraceTo { path, detail }) = &config.trace {
+        tracing
+            .begin(path, *detail)
+            .with_context(|| format!("cannot create the trace file {}", path.display()))?;
+    }
+    let news = News::new(pause.clone()).context("cannot create an eventfd")?;
+    news.listen(book, lint.as_deref());
+    let (sink, faults) = (tracing.sink(), Arc::clone(book));
+    let control = Control { listener, book: Arc::clone(book), tracing, news };
+    serve_engine(config, door, pause, move |_| faults.faults(), sink, lint, Some(control))
+}
+
+/// What a control socket is made of, but for the engine.
+struct Control {
+    listener: Listener,
+    book: Arc<FaultBook>,
+    tracing: Tracing,
+    news: Arc<News>,
+}
+
+impl Control {
+    fn start<F, T>(self, engine: &Engine<F, T>, irqs: &Arc<IrqTable>) -> anyhow::Result<Server>
+    where
+        F: Faults + 'static,
+        T: Trace + 'static,
+    {
+        let Self { listener, book, tracing, news } = self;
+        engine.observe(news.clone());
+        let desk = Desk::new(engine.controls(irqs), book, tracing, news);
+        Server::start(listener, desk).context("cannot serve the control socket")
+    }
 }
 
 /// Where clients come in, and what ends the program.
@@ -107,6 +156,7 @@ fn serve_engine<F, T>(
     faults: impl FnMut(Option<u8>) -> F,
     trace: T,
     lint: Option<Arc<LintBook>>,
+    control: Option<Control>,
 ) -> anyhow::Result<()>
 where
     F: Faults + 'static,
@@ -126,6 +176,8 @@ where
     if config.lint.is_some() {
         log::info!("lint: watching the driver");
     }
+    // Dropped when serving is over, before the engine.
+    let control = control.map(|control| control.start(&engine, &irqs)).transpose()?;
     let backend = Served::new(engine, irqs, identity);
     let Config { profile, .. } = &config;
     log::info!(
@@ -138,6 +190,7 @@ where
         config.place()
     );
     serve(listener, &backend, &stop, &Options { once: config.once, ..Options::default() })?;
+    drop(control);
     log::info!("done");
     Ok(())
 }

@@ -4,6 +4,7 @@ use ioat_stage::plant::{Plant, planted};
 use ioat_stage::{Event, Faults, Mark, Op, Point, Stage, Trace, Verdict};
 
 use crate::complete::{Notice, Retired};
+use crate::counters::Counters;
 use crate::unaffiliated::Unaffiliated;
 
 /// Where interrupts go. Called under locks of the device core: it must not block, nor call back.
@@ -36,6 +37,11 @@ pub(crate) struct Latch {
 }
 
 impl Latch {
+    /// An event waits.
+    pub(crate) fn waits(&self) -> bool {
+        self.pending.is_some()
+    }
+
     /// The driver got an interrupt, has not re-armed, and another event waits for it.
     pub(crate) fn holds_back(&self) -> bool {
         self.disabled && !self.lost && self.pending.is_some()
@@ -47,6 +53,7 @@ pub(crate) struct Vector<'a, F, T> {
     pub(crate) channel: u8,
     pub(crate) generation: u32,
     pub(crate) latch: &'a mut Latch,
+    pub(crate) counters: &'a mut Counters,
     pub(crate) unaffiliated: &'a Unaffiliated,
     pub(crate) faults: &'a mut F,
     pub(crate) trace: &'a T,
@@ -67,6 +74,7 @@ pub(crate) fn offer<F: Faults, T: Trace>(retired: Retired, err_int_en: bool, vec
     if vector.latch.disabled || !vector.unaffiliated.bus_master() {
         let lost = planted(Plant::HeldLost) && vector.latch.disabled;
         vector.latch.pending = (!lost).then_some(retired.sequence);
+        vector.counters.interrupts_held += 1;
         vector.event(retired.sequence, Mark::Held);
     } else {
         vector.send(retired.sequence);
@@ -93,6 +101,7 @@ pub(crate) fn deliver_pending<F: Faults, T: Trace>(vector: &mut Vector<'_, F, T>
 impl<F: Faults, T: Trace> Vector<'_, F, T> {
     fn send(&mut self, sequence: u64) {
         self.latch.disabled = true;
+        self.counters.interrupts_raised += 1;
         let op = Op { channel: Some(self.channel), sequence, address: self.number(), len: 0 };
         self.latch.lost = self.faults.at(Point::Msix, &op) == Verdict::Drop;
         if self.latch.lost {

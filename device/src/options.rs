@@ -47,6 +47,11 @@ pub(crate) struct Arguments {
     #[arg(long)]
     pub(crate) print_capabilities: bool,
 
+    /// Take commands and tell events on this UNIX socket, as JSON lines: state, counters, registers, faults, pause and
+    /// step, trace. Only this user may connect. `netdma-lab ctl PATH help` speaks to it
+    #[arg(long, value_name = "PATH")]
+    control: Option<PathBuf>,
+
     /// Write what happens to this file, as JSON lines, with times of the monotonic clock. The device never waits for it: what
     /// does not fit is counted, and a line says how much is missing
     #[arg(long, value_name = "FILE")]
@@ -94,6 +99,7 @@ Examples:
   vfio-user-ioat --socket-path /tmp/dma.sock --fault 'msix[ch=0]: nth(3) drop'
   vfio-user-ioat --socket-path /tmp/dma.sock --profile netdma --vectors 0
   vfio-user-ioat --socket-path /tmp/dma.sock --lint
+  vfio-user-ioat --socket-path /tmp/dma.sock --control /tmp/dma.ctl
   vfio-user-ioat --socket-path /tmp/dma.sock --trace dma.jsonl --trace-detail descriptors
 
 Attach it to QEMU (10.1 or newer) with shared memory:
@@ -139,6 +145,7 @@ pub(crate) struct Config {
     pub(crate) rules: Vec<Rule>,
     pub(crate) start_latency: Duration,
     pub(crate) lint: Option<Lint>,
+    control: Option<PathBuf>,
 }
 
 /// A trace, and where it goes.
@@ -171,9 +178,9 @@ pub(crate) fn check(arguments: Arguments) -> anyhow::Result<Config> {
     }
     let rules = arguments.fault.iter().map(|rule| rule.parse()).collect::<Result<_, _>>()?;
     let start_latency = Duration::from_micros(arguments.start_latency_us);
-    let Arguments { once, trace, trace_detail, lint, .. } = arguments;
+    let Arguments { once, trace, trace_detail, lint, control, .. } = arguments;
     let trace = trace.map(|path| TraceTo { path, detail: trace_detail.unwrap_or(Detail::Stages) });
-    Ok(Config { place, profile, once, trace, rules, start_latency, lint })
+    Ok(Config { place, profile, once, trace, rules, start_latency, lint, control })
 }
 
 impl Config {
@@ -183,6 +190,16 @@ impl Config {
             Place::Path(path) => Listener::bind(path)?,
             Place::Fd(fd) => Listener::inherit(*fd)?,
         })
+    }
+
+    /// There is to be a control socket.
+    pub(crate) fn is_controlled(&self) -> bool {
+        self.control.is_some()
+    }
+
+    /// Opens the control socket, if there is to be one.
+    pub(crate) fn listen_for_control(&self) -> anyhow::Result<Option<Listener>> {
+        Ok(self.control.as_deref().map(Listener::bind).transpose().context("--control")?)
     }
 
     /// The place, for the log.
@@ -208,7 +225,7 @@ pub(crate) fn capabilities() -> String {
         "channels": {"min": 1, "max": Profile::CHANNELS_MAX},
         // At most one per channel.
         "vectors": {"min": 0, "max": Profile::CHANNELS_MAX},
-        "features": ["once", "trace", "trace-detail", "fault", "lint"],
+        "features": ["once", "trace", "trace-detail", "fault", "lint", "control"],
         "lint-rules": lint::Rule::ALL.map(lint::Rule::name),
         "fault-points": ["register", "fetch", "translate", "copy", "complete", "msix"],
     })

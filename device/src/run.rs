@@ -8,7 +8,7 @@ mod aside;
 use std::sync::Arc;
 
 use ioat_spec::{ChanErr, DcaCtrl};
-use ioat_stage::{Detail, Faults, Mark, Trace};
+use ioat_stage::{Detail, Faults, Mark, NoFaults, Trace};
 
 use crate::channel::{Chain, Owed, Place};
 use crate::complete::{self, Notice, Permit, Retired};
@@ -23,7 +23,7 @@ use crate::translate::{self, PIECE_BYTES, Refused, Unplanned};
 
 /// A step ends after the descriptor that reaches this many bytes: CHANSTS shows progress at least that often.
 const STEP_BYTES: u64 = 1 << 20;
-/// What a small descriptor counts: so a step has at most 256.
+/// What a descriptor counts beside its bytes: so a step has at most 256.
 const PAGE_BYTES: u64 = 4096;
 
 /// One step of a channel, between begin and finish. It must be given back to
@@ -43,6 +43,10 @@ pub struct Run<M, F, T> {
     /// The DCA target of the last context change.
     pub(crate) dca: Option<DcaCtrl>,
     pub(crate) ending: Ending,
+    /// The step ends after one descriptor.
+    pub(crate) single: bool,
+    /// Bytes of the descriptors that it did.
+    pub(crate) bytes: u64,
     /// Is told of every descriptor, if the lint is on.
     pub(crate) watch: Option<Arc<Watch>>,
 }
@@ -84,7 +88,7 @@ struct Tally {
     completed: u64,
     /// As in [`Run`].
     current: u64,
-    /// Bytes moved; a descriptor counts as a page at least.
+    /// Bytes moved, and a page per descriptor; nearly a whole step from the start where one descriptor is to be all of it.
     spent: u64,
     /// At how many of them to ask whether the step ends.
     ask_at: u64,
@@ -101,18 +105,45 @@ impl<M: GuestMemory, F: Faults, T: Trace> Run<M, F, T> {
 
     /// Executes what the step has to do. Takes no lock; looks at the orders to stop between descriptors, and every 64 KiB.
     pub fn run(&mut self) {
-        let Self { terms, memory, faults, trace, signals, chain, completed, current, dca, ending, watch } =
-            self;
-        let (step, watch) = (Step { chain, completed, current, dca, ending, signals }, watch.as_deref());
-        let trace = &**trace;
-        // The step's one look. Each answer has a loop of its own.
-        match trace.detail() {
-            Detail::Off => heard(step, watch, Path { terms, memory, faults, trace: &Unheard }),
-            Detail::Descriptors => {
-                heard(step, watch, Path { terms, memory, faults, trace: &Ledger::new(trace) });
-            }
-            Detail::Stages => heard(step, watch, Path { terms, memory, faults, trace: &EachStage(trace) }),
+        let Self {
+            terms,
+            memory,
+            faults,
+            trace,
+            signals,
+            chain,
+            completed,
+            current,
+            dca,
+            ending,
+            single,
+            bytes,
+            watch,
+        } = self;
+        let (trace, single, watch) = (&**trace, *single, watch.as_deref());
+        let step = Step { chain, completed, current, dca, ending, single, bytes, signals };
+        // The step's one look at the faults: where no rule is armed, the loop is that of an engine without any.
+        if F::ACTIVE && faults.armed() {
+            noted(step, watch, Path { terms, memory, faults, trace });
+        } else {
+            noted(step, watch, Path { terms, memory, faults: &mut NoFaults, trace });
         }
+    }
+}
+
+/// The step's one look at the trace. Each answer has a loop of its own.
+fn noted<M: GuestMemory, F: Faults, T: Trace>(
+    step: Step<'_>,
+    watch: Option<&Watch>,
+    path: Path<'_, M, F, T>,
+) {
+    let Path { terms, memory, faults, trace } = path;
+    match trace.detail() {
+        Detail::Off => heard(step, watch, Path { terms, memory, faults, trace: &Unheard }),
+        Detail::Descriptors => {
+            heard(step, watch, Path { terms, memory, faults, trace: &Ledger::new(trace) });
+        }
+        Detail::Stages => heard(step, watch, Path { terms, memory, faults, trace: &EachStage(trace) }),
     }
 }
 
@@ -139,6 +170,8 @@ struct Step<'a> {
     current: &'a mut u64,
     dca: &'a mut Option<DcaCtrl>,
     ending: &'a mut Ending,
+    single: bool,
+    bytes: &'a mut u64,
     signals: &'a Signals,
 }
 
@@ -149,12 +182,25 @@ fn carry_out<W: Witness, M: GuestMemory, F: Faults, T: Scribe>(
     witness: W,
     mut path: Path<'_, M, F, T>,
 ) {
-    let Step { chain: Chain { place, starting, owed }, completed, current, dca, ending, signals } = step;
+    let Step {
+        chain: Chain { place, starting, owed },
+        completed,
+        current,
+        dca,
+        ending,
+        single,
+        bytes,
+        signals,
+    } = step;
     let (sound, ask_at) = (*completed, 0);
-    let tally = Tally { place: *place, completed: *completed, current: *current, spent: 0, ask_at, sound };
+    // Where one descriptor is to be all of it, it is the one that fills the step.
+    let (begun, spent) = (place.sequence, if single { STEP_BYTES - 1 } else { 0 });
+    let tally = Tally { place: *place, completed: *completed, current: *current, spent, ask_at, sound };
     let mut progress = Progress { tally, witness, owed, starting, dca, ending, signals };
     progress.execute_all(&mut path);
     progress.verify(&mut path);
+    let done = progress.tally.place.sequence - begun;
+    *bytes = progress.tally.spent - spent - done * PAGE_BYTES;
     (*place, *completed, *current) = (progress.tally.place, progress.tally.completed, progress.tally.current);
 }
 
@@ -228,7 +274,7 @@ impl<W: Witness> Progress<'_, W> {
     fn retired(&mut self, retired: Retired) -> Flow {
         self.tally.place.advance(retired.next);
         self.tally.completed = retired.completed;
-        self.tally.spent += retired.len.max(PAGE_BYTES);
+        self.tally.spent += retired.len + PAGE_BYTES;
         if retired.notice == Notice::Descriptor {
             *self.ending = Ending::Stopped(Some(retired));
             return Flow::End;

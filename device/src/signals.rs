@@ -24,6 +24,9 @@ impl Signal {
     /// Stop at the next descriptor boundary (SUSPEND).
     pub(crate) const BOUNDARY: u32 = 1 << 18;
 
+    /// Stop at the next descriptor boundary (a bench's pause).
+    pub(crate) const HOLD: u32 = 1 << 19;
+
     /// DMACOUNT.
     #[inline(always)]
     pub(crate) fn count(self) -> u16 {

@@ -19,6 +19,7 @@ use ioat_stage::sync::Mutex;
 use crate::config_space::{COMMAND_BUS_MASTER, COMMAND_INTX_DISABLE, ConfigSpace, Wrote};
 use crate::general::General;
 use crate::msix::InterruptSink;
+use crate::observer::Observed;
 use crate::profile::Profile;
 use crate::registers::{Piece, Written};
 
@@ -30,6 +31,8 @@ pub(crate) struct Unaffiliated {
     command: AtomicU16,
     general: Mutex<Upper>,
     sink: Arc<dyn InterruptSink>,
+    /// Who watches from the bench.
+    pub(crate) observed: Observed,
 }
 
 /// The general registers, and the level of INTx that follows from them.
@@ -46,13 +49,14 @@ impl Unaffiliated {
             command: AtomicU16::new(0),
             general: Mutex::new(Upper { general: General::new(&profile), asserted: false }),
             sink,
+            observed: Observed::default(),
         }
     }
 
     /// Every register to its reset value; the channels are reset before.
     pub(crate) fn reset(&self) {
         // Every field is named here, so that a new one breaks the build until reset knows it.
-        let Self { profile, config, command, general, sink: _ } = self;
+        let Self { profile, config, command, general, sink: _, observed: _ } = self;
         {
             let mut config = config.lock();
             *config = ConfigSpace::new(profile);
@@ -97,6 +101,11 @@ impl Unaffiliated {
         let value = upper.general.read(register, &self.profile);
         self.drive_line(&mut upper);
         value
+    }
+
+    /// What a register holds, without what reading does.
+    pub(crate) fn peek(&self, register: GeneralRegister) -> u64 {
+        self.general.lock().general.peek(register, &self.profile)
     }
 
     pub(crate) fn write(&self, register: GeneralRegister, written: Written) {
@@ -161,7 +170,7 @@ impl Unaffiliated {
     }
 
     /// MSI-X is there, and on.
-    fn messages(&self) -> bool {
+    pub(crate) fn messages(&self) -> bool {
         self.profile.vectors() != 0 && self.sink.message_enabled()
     }
 

@@ -8,6 +8,7 @@ use ioat_stage::{Faults, Trace};
 use super::Engine;
 use crate::InterruptSink;
 use crate::memory::{Access, MapError};
+use crate::observer::Happening;
 use crate::server::{
     Backend, DmaMap, DmaUnmap, Errno, FileAccess, Identity, IrqChange, IrqInfo, IrqTable, RegionInfo, irq,
     region,
@@ -138,10 +139,15 @@ where
         self.irqs.reset();
     }
 
+    fn client_came(&self) {
+        self.engine.shared.function.unaffiliated.observed.tell(Happening::ClientConnected);
+    }
+
     fn client_gone(&self) {
         self.engine.reset();
         self.engine.unmap_all();
         self.irqs.release();
+        self.engine.shared.function.unaffiliated.observed.tell(Happening::ClientDisconnected);
     }
 }
 

@@ -5,6 +5,7 @@
 //! chunk of one channel; the wait holds no lock.
 
 mod backend;
+mod handle;
 mod worker;
 
 use std::sync::Arc;

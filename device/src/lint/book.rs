@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use ioat_stage::sync::Mutex;
 
@@ -62,6 +62,19 @@ pub struct Record {
 #[derive(Debug, Default)]
 pub struct LintBook {
     records: Mutex<BTreeMap<(Rule, Option<u8>), Record>>,
+    listener: Listener,
+}
+
+/// Is told of a finding and its count, maybe under a channel's lock: it must not block, nor call back.
+pub type OnFinding = Box<dyn Fn(&Finding, u64) + Send + Sync>;
+
+#[derive(Default)]
+struct Listener(OnceLock<OnFinding>);
+
+impl fmt::Debug for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Listener")
+    }
 }
 
 impl LintBook {
@@ -90,6 +103,11 @@ impl LintBook {
         records.iter().filter(|record| record.first.rule.severity() == severity).map(|r| r.count).sum()
     }
 
+    /// Tells `listener` what the log is told from now on. False if there is one already.
+    pub fn listen(&self, listener: OnFinding) -> bool {
+        self.listener.0.set(listener).is_ok()
+    }
+
     /// Writes a finding down. The log hears of the first, the second, the fourth, the eighth: what a guest can repeat
     /// must not fill it, and there is no clock here.
     pub(crate) fn note(&self, finding: Finding) {
@@ -100,6 +118,9 @@ impl LintBook {
         let count = record.count;
         drop(records);
         if count.is_power_of_two() {
+            if let Some(listener) = self.listener.0.get() {
+                listener(&finding, count);
+            }
             match finding.rule.severity() {
                 Severity::Violation => log::warn!("lint: {finding}; {count} so far"),
                 Severity::Notice => log::info!("lint: {finding}; {count} so far"),

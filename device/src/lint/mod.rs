@@ -24,7 +24,7 @@ mod under_way;
 
 mod witness;
 
-pub use book::{Finding, LintBook, Place, Record, Value};
+pub use book::{Finding, LintBook, OnFinding, Place, Record, Value};
 pub use rule::{DRY_DOORBELLS, Rule, Severity};
 
 pub(crate) use registers::ChannelLint;

@@ -78,7 +78,9 @@ fn change_context<W: Witness, M: GuestMemory, F: Faults, T: Scribe>(
     path: &mut Path<'_, M, F, T>,
 ) -> Flow {
     if operation.at != 0 {
-        return settle(Copied { slot: operation.slot }, permit, progress, path);
+        // What stands in the size's place is the target: no bytes moved.
+        let slot = Slot { size: 0, ..operation.slot };
+        return settle(Copied { slot }, permit, progress, path);
     }
     match copy::run(Planned { operation, ranges: Ranges::Nothing }, path) {
         Ok(_) => {

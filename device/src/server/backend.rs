@@ -239,6 +239,9 @@ pub trait Backend: Send + Sync {
     /// DEVICE_RESET: every register as after power-on; DMA maps and eventfds stay.
     fn reset(&self);
 
+    /// A client was let in, and is served from now on. Called once per connection.
+    fn client_came(&self) {}
+
     /// The connection ended, for whatever reason: drop maps and eventfds, and reset. Called once per connection.
     fn client_gone(&self);
 }

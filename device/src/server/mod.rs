@@ -7,10 +7,10 @@
 //! Invariants: a reply leaves in one `sendmsg`; no error costs the framing; nothing is allocated by a number on the wire
 //! beyond [`MAX_FRAME_BYTES`]; a file descriptor that no request consumed is closed before the next message is read.
 
-mod listener;
+pub(crate) mod listener;
 mod serve;
 
-mod socket;
+pub(crate) mod socket;
 
 mod session;
 

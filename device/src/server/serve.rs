@@ -131,6 +131,7 @@ fn serve_client(
     options: &Options,
 ) -> (End, bool) {
     log::info!("a client connected");
+    backend.client_came();
     let (end, negotiated) = Session::new(stream, backend, stop, options).run();
     log::info!("the session ended: {end}");
     // First the client learns that it is over, then the device is cleaned up, which may take a moment.

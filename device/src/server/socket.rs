@@ -97,6 +97,12 @@ impl Watch {
         Watch { inner: libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLOUT, revents: 0 } }
     }
 
+    /// Either, both, or only that the other end is gone.
+    pub(crate) fn wanted(fd: &impl AsRawFd, readable: bool, writable: bool) -> Watch {
+        let events = if readable { libc::POLLIN } else { 0 } | if writable { libc::POLLOUT } else { 0 };
+        Watch { inner: libc::pollfd { fd: fd.as_raw_fd(), events, revents: 0 } }
+    }
+
     /// Ready, or broken: the next call on the descriptor will tell.
     pub(crate) fn ready(&self) -> bool {
         self.inner.revents != 0

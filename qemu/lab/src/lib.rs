@@ -7,6 +7,8 @@ pub mod programs;
 
 pub mod guests;
 
+pub mod ctl;
+
 pub mod selftest;
 
 pub mod sim;

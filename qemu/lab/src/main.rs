@@ -29,6 +29,8 @@ enum Verb {
     },
     /// Device and driver in one thread, with a seed that chooses every interleaving
     Sim(netdma_lab::sim::command::Arguments),
+    /// Speaks to a running device's control socket: state, counters, registers, faults, pause and step, trace
+    Ctl(netdma_lab::ctl::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -42,6 +44,7 @@ fn main() -> ExitCode {
     match arguments.verb {
         Verb::WholePath { kernel, verbose } => whole_path(kernel, verbose),
         Verb::Sim(arguments) => sim(&arguments),
+        Verb::Ctl(arguments) => ExitCode::from(netdma_lab::ctl::run(&arguments).code()),
     }
 }
 

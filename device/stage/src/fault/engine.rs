@@ -1,9 +1,10 @@
 //! The rules at work: counters shared by all channels, and what fired.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
-use super::{Faults, Op, Point, Rule, Verdict};
+use super::{Faults, Op, Point, Rule, Trigger, Verdict};
 use crate::sync::Mutex;
 
 /// A rule that fired, resolved so that it can be repeated exactly.
@@ -15,8 +16,23 @@ pub struct Fired {
     pub nth: u64,
     /// The operation.
     pub op: Op,
-    /// Which of its channel's operations at this point it was, from 1: `POINT[ch=..]: nth(..)` hits it again.
+    /// Which of its channel's operations at this point it was, from 1, counted since the rule was armed:
+    /// [`again`](Self::again), armed at the same point of the same run, hits the same one.
     pub channel_nth: u64,
+}
+
+impl Fired {
+    /// The rule that hits this operation alone, if it is armed where this one was. A rule of the start counts from the
+    /// start; one that was armed at work counts from the channel's next step (points inside a step) or register access.
+    /// An operation of no channel is counted with those of all channels, as its rule did.
+    #[must_use]
+    pub fn again(&self) -> Rule {
+        let (channel, nth) = match self.op.channel {
+            Some(channel) => (Some(channel), self.channel_nth),
+            None => (self.rule.channel, self.nth),
+        };
+        Rule { channel, trigger: Trigger::Nth(nth), ..self.rule }
+    }
 }
 
 /// The number of a rule in its book, given when it was armed. Numbers start at 1 and are not used again.
@@ -45,6 +61,9 @@ struct Armed {
 /// The rules of one moment. Whoever holds it goes on with it until it looks at the book's version again.
 type Rules = Arc<[Arc<Armed>]>;
 
+/// Is told of a firing, maybe under a channel's lock: it must not block, nor call back.
+pub type OnFired = Box<dyn Fn(&Fired) + Send + Sync>;
+
 /// All rules of a run, and the record of what fired.
 pub struct FaultBook {
     rules: Mutex<Rules>,
@@ -52,6 +71,7 @@ pub struct FaultBook {
     version: AtomicU64,
     last_id: AtomicU64,
     fired: Mutex<Vec<Fired>>,
+    listener: OnceLock<OnFired>,
 }
 
 impl FaultBook {
@@ -66,6 +86,7 @@ impl FaultBook {
             version: AtomicU64::new(0),
             last_id: AtomicU64::new(0),
             fired: Mutex::new(Vec::new()),
+            listener: OnceLock::new(),
         };
         rules.into_iter().for_each(|rule| {
             book.arm(rule);
@@ -101,6 +122,11 @@ impl FaultBook {
             .collect()
     }
 
+    /// Tells `listener` of every firing from now on. False if there is one already: there is room for one.
+    pub fn listen(&self, listener: OnFired) -> bool {
+        self.listener.set(listener).is_ok()
+    }
+
     fn change(&self, change: impl FnOnce(&Rules) -> Rules) {
         let mut rules = self.rules.lock();
         *rules = change(&rules);
@@ -111,9 +137,11 @@ impl FaultBook {
     /// The verdict giver of one channel, or of the accesses outside channels.
     #[must_use]
     pub fn faults(self: &Arc<Self>) -> RuleFaults {
-        let rules = self.rules.lock().clone();
-        let version = self.version.load(Ordering::Acquire);
-        RuleFaults { book: Arc::clone(self), rules, version, seen: [0; Point::ALL.len()] }
+        let (rules, version) = {
+            let rules = self.rules.lock();
+            (rules.iter().map(Counted::new).collect(), self.version.load(Ordering::Acquire))
+        };
+        RuleFaults { book: Arc::clone(self), rules, version }
     }
 
     /// What has fired so far (the first 4,096), oldest first.
@@ -123,14 +151,14 @@ impl FaultBook {
     }
 
     fn record(&self, fired: Fired) {
-        let Fired { rule, nth, op, channel_nth } = fired;
-        match op.channel {
-            Some(ch) => log::warn!(
-                "fault fired: {rule} (operation {nth}; again with {}[ch={ch}]: nth({channel_nth})) at address {:#x}",
-                rule.point,
-                op.address
-            ),
-            None => log::warn!("fault fired: {rule} (operation {nth}) at address {:#x}", op.address),
+        let Fired { rule, nth, op, .. } = fired;
+        log::warn!(
+            "fault fired: {rule} (operation {nth}; again with {}) at address {:#x}",
+            fired.again(),
+            op.address
+        );
+        if let Some(listener) = self.listener.get() {
+            listener(&fired);
         }
         let mut kept = self.fired.lock();
         if kept.len() < Self::KEPT {
@@ -143,35 +171,57 @@ impl FaultBook {
 pub struct RuleFaults {
     book: Arc<FaultBook>,
     /// The book's rules of `version`.
-    rules: Rules,
+    rules: Vec<Counted>,
     version: u64,
-    /// Operations of this channel so far, per point.
-    seen: [u64; Point::ALL.len()],
+}
+
+/// A rule, with this giver's own count of its operations, by channel.
+struct Counted {
+    armed: Arc<Armed>,
+    seen: BTreeMap<Option<u8>, u64>,
+}
+
+impl Counted {
+    fn new(armed: &Arc<Armed>) -> Self {
+        Self { armed: Arc::clone(armed), seen: BTreeMap::new() }
+    }
 }
 
 impl RuleFaults {
-    /// Takes the book's rules, if they are others now.
+    /// Takes the book's rules, if they are others now. Those that stay keep their counts.
     fn renew(&mut self) {
         let version = self.book.version.load(Ordering::Acquire);
         if version != self.version {
             // Those may already be newer than `version`: then they are taken once more.
-            self.rules = self.book.rules.lock().clone();
+            let rules = self.book.rules.lock().clone();
+            let mut old = std::mem::take(&mut self.rules);
+            let mut keep = |armed: &Arc<Armed>| {
+                let kept = old.iter().position(|counted| counted.armed.id == armed.id);
+                kept.map_or_else(|| Counted::new(armed), |at| old.swap_remove(at))
+            };
+            self.rules = rules.iter().map(&mut keep).collect();
             self.version = version;
         }
     }
 }
 
 impl Faults for RuleFaults {
+    fn armed(&mut self) -> bool {
+        self.renew();
+        let inside = [Point::Fetch, Point::Translate, Point::Copy, Point::Complete];
+        self.rules.iter().any(|counted| inside.contains(&counted.armed.rule.point))
+    }
+
     fn at(&mut self, point: Point, op: &Op) -> Verdict {
         self.renew();
-        let channel_nth = &mut self.seen[point as usize];
-        *channel_nth += 1;
         let mut verdict = Verdict::Pass;
-        for armed in self.rules.iter() {
+        for Counted { armed, seen } in &mut self.rules {
             let rule = armed.rule;
             if rule.point != point || (rule.channel.is_some() && rule.channel != op.channel) {
                 continue;
             }
+            let channel_nth = seen.entry(op.channel).or_default();
+            *channel_nth += 1;
             // Relaxed: the count orders nothing, it only has to be taken once per operation.
             let nth = armed.seen.fetch_add(1, Ordering::Relaxed) + 1;
             // All rules count every operation; the first one that hits decides.
@@ -219,6 +269,48 @@ mod tests {
         assert_eq!((book.disarm(id), book.disarm(id)), (true, false));
         assert_eq!(zero.at(Point::Msix, &op(0)), Verdict::Pass);
         assert_eq!(zero.at(Point::Msix, &op(0)), Verdict::Pass);
+    }
+
+    #[test]
+    fn what_fired_is_named_so_that_a_rule_armed_at_the_same_point_hits_it_again() {
+        let ops = [0, 1, 1, 0, 1, 1].map(op);
+        let fire = |rule: Rule| {
+            let book = FaultBook::new([]);
+            let (mut zero, mut one) = (book.faults(), book.faults());
+            let mut ask =
+                |op: &Op| if op.channel == Some(0) { &mut zero } else { &mut one }.at(Point::Msix, op);
+            ops[..2].iter().for_each(|op| assert_eq!(ask(op), Verdict::Pass));
+            book.arm(rule);
+            let hit = ops[2..].iter().position(|op| ask(op) == Verdict::Drop);
+            (hit, book.fired())
+        };
+        let (hit, fired) = fire("msix: nth(3) drop".parse().unwrap());
+        assert_eq!((hit, fired[0].nth, fired[0].channel_nth), (Some(2), 3, 2));
+        assert_eq!(fired[0].again().to_string(), "msix[ch=1]: nth(2) drop");
+        assert_eq!(fire(fired[0].again()).0, Some(2));
+    }
+
+    #[test]
+    fn a_giver_that_counts_several_channels_tells_them_apart() {
+        let book = FaultBook::new(["register: nth(3) all-ones".parse().unwrap()]);
+        let mut registers = book.faults();
+        [None, Some(1), Some(0)].into_iter().for_each(|channel| {
+            registers.at(Point::Register, &Op { channel, ..Op::default() });
+        });
+        assert_eq!(book.fired()[0].again().to_string(), "register[ch=0]: nth(1) all-ones");
+    }
+
+    #[test]
+    fn a_step_need_ask_only_if_a_rule_is_inside_it() {
+        let book = FaultBook::new([]);
+        let mut zero = book.faults();
+        assert!(!zero.armed());
+        book.arm("msix: nth(1) drop".parse().unwrap());
+        assert!(!zero.armed());
+        let id = book.arm("copy: nth(1) halt(0)".parse().unwrap());
+        assert!(zero.armed());
+        book.disarm(id);
+        assert!(!zero.armed());
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::fmt;
 
 use crate::stage::Stage;
 
-pub use engine::{ArmedRule, FaultBook, Fired, RuleFaults, RuleId};
+pub use engine::{ArmedRule, FaultBook, Fired, OnFired, RuleFaults, RuleId};
 pub use rule::{Action, Rule, RuleError, Trigger};
 
 /// Where a stage may be told to deviate. Stages by their own words, and the accesses outside the path.
@@ -140,6 +140,12 @@ impl Verdict {
 pub trait Faults: Send {
     /// False where the verdict is always [`Verdict::Pass`], so that callers can leave out even the asking.
     const ACTIVE: bool = true;
+
+    /// A deviation inside a step (fetch to complete) is possible now. A step asks once, when it begins, and if not, it
+    /// takes the way of [`NoFaults`].
+    fn armed(&mut self) -> bool {
+        Self::ACTIVE
+    }
 
     /// The verdict on one operation. Called exactly once per operation, so that counting works.
     fn at(&mut self, point: Point, op: &Op) -> Verdict;

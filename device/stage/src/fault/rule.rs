@@ -43,8 +43,8 @@ pub enum Action {
 }
 
 impl Action {
-    /// The actions that a point can apply, for messages.
-    const TABLE: [(&'static str, &'static [Point]); 6] = [
+    /// The words of the actions, and the points that can apply each.
+    pub const TABLE: [(&'static str, &'static [Point]); 6] = [
         ("drop", &[Point::Complete, Point::Msix]),
         ("early", &[Point::Complete]),
         ("misaddress", &[Point::Complete]),

@@ -1,0 +1,72 @@
+//! Fault rules over the socket, in the words of [`FaultBook`](ioat_stage::FaultBook): who has one or the other need not care.
+
+use ioat_stage::fault::Fired;
+use ioat_stage::{ArmedRule, Op, Rule, RuleId};
+use serde_json::{Map, Value, json};
+
+use super::{Client, ClientError, arguments, odd};
+
+/// The most firings that a device lists.
+const LAST: u64 = 4096;
+
+impl Client {
+    /// Arms a rule, and gives its number.
+    ///
+    /// # Errors
+    /// As [`execute`](Client::execute).
+    pub fn arm(&mut self, rule: &Rule) -> Result<RuleId, ClientError> {
+        let value = self.execute("fault-arm", arguments([("rule", json!(rule.to_string()))]))?;
+        value["id"].as_u64().ok_or_else(|| odd(&value))
+    }
+
+    /// Takes a rule out. False if there is none of this number.
+    ///
+    /// # Errors
+    /// As [`execute`](Client::execute).
+    pub fn disarm(&mut self, id: RuleId) -> Result<bool, ClientError> {
+        match self.execute("fault-disarm", arguments([("id", json!(id))])) {
+            Ok(_) => Ok(true),
+            Err(ClientError::Refused { class, .. }) if class == "NotFound" => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The rules, in the order of arming.
+    ///
+    /// # Errors
+    /// As [`execute`](Client::execute).
+    pub fn rules(&mut self) -> Result<Vec<ArmedRule>, ClientError> {
+        let value = self.execute("fault-list", Map::new())?;
+        let armed = |row: &Value| {
+            let number = |name: &str| row[name].as_u64();
+            let (id, seen, fired) = (number("id")?, number("seen")?, number("fired")?);
+            Some(ArmedRule { id, rule: rule(row)?, seen, fired })
+        };
+        rows(&value, armed)
+    }
+
+    /// What fired, oldest first.
+    ///
+    /// # Errors
+    /// As [`execute`](Client::execute).
+    pub fn fired(&mut self) -> Result<Vec<Fired>, ClientError> {
+        let value = self.execute("fault-fired", arguments([("last", json!(LAST))]))?;
+        let fired = |row: &Value| {
+            let number = |name: &str| row[name].as_u64();
+            let channel = number("channel").map(u8::try_from).transpose().ok()?;
+            let (sequence, address, len) = (number("sequence")?, number("address")?, number("len")?);
+            let op = Op { channel, sequence, address, len };
+            Some(Fired { rule: rule(row)?, nth: number("nth")?, op, channel_nth: number("channel-nth")? })
+        };
+        rows(&value, fired)
+    }
+}
+
+fn rule(row: &Value) -> Option<Rule> {
+    row["rule"].as_str()?.parse().ok()
+}
+
+fn rows<T>(value: &Value, read: impl Fn(&Value) -> Option<T>) -> Result<Vec<T>, ClientError> {
+    let rows = value.as_array().and_then(|rows| rows.iter().map(read).collect());
+    rows.ok_or_else(|| odd(value))
+}
