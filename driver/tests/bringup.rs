@@ -1,6 +1,6 @@
 //! The scripts of `scripts/bringup` that are for our engine. Each passes where the engine is right, in this process and over a
 //! socket, with one channel and with four, on both profiles; breaks no rule of the lint but where it says so; and fails
-//! where the engine is not right.
+//! where the engine is not right. At the end: what their functions say of themselves.
 #![cfg(all(feature = "script", feature = "sim"))]
 
 use std::path::{Path, PathBuf};
@@ -27,9 +27,20 @@ struct Ran {
 
 fn script(name: &str, arguments: &[&str]) -> Ran {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/bringup");
+    file(&folder.join(name).with_extension("rhai"), arguments)
+}
+
+/// A script that is written here.
+fn text(text: &str, arguments: &[&str]) -> Ran {
+    let path = tempfile::NamedTempFile::new().unwrap().into_temp_path();
+    std::fs::write(&path, text).unwrap();
+    file(&path, arguments)
+}
+
+fn file(path: &Path, arguments: &[&str]) -> Ran {
     let output = Command::new(env!("CARGO_BIN_EXE_netdma"))
         .arg("script")
-        .arg(folder.join(name).with_extension("rhai"))
+        .arg(path)
         .args(arguments)
         .env_remove("RUST_LOG")
         .output()
@@ -49,7 +60,8 @@ fn passes(name: &str) {
 /// On the device in this process, with each of these faults alone.
 fn fails_with(name: &str, rules: &[&str]) {
     for rule in rules {
-        let ran = script(name, &["--fault", rule]);
+        // Not to wait long for what cannot come. Where nothing is wrong the scripts pass with more.
+        let ran = script(name, &["patience=1000", "--fault", rule]);
         assert_eq!(ran.code, 1, "{rule}: {}", ran.said);
         assert!(ran.said.contains("fault fired") || ran.said.contains("failed"), "{rule}: {}", ran.said);
     }
@@ -132,9 +144,9 @@ fn the_first_copy_passes_over_a_socket_by_the_rules() {
 
 #[test]
 fn the_first_copy_takes_its_size_and_channel() {
-    let ran = script("ioat-first-copy", &["1048576", "3", "--channels", "4"]);
+    let ran = script("ioat-first-copy", &["bytes=1048576", "channel=3", "--channels", "4"]);
     assert_eq!(ran.code, 0, "{}", ran.said);
-    let ran = script("ioat-first-copy", &["4096", "4", "--channels", "4"]);
+    let ran = script("ioat-first-copy", &["channel=4", "--channels", "4"]);
     assert_eq!(ran.code, 1, "{}", ran.said);
     assert!(ran.said.contains("channel 4 is there"), "{}", ran.said);
 }
@@ -193,7 +205,7 @@ fn the_errors_break_the_two_rules_that_they_name() {
 
 #[test]
 fn lawful_errors_break_no_rule() {
-    passes_over_a_socket("ioat-errors", &["0", "lawful"], &[]);
+    passes_over_a_socket("ioat-errors", &["lawful=1"], &[]);
 }
 
 #[test]
@@ -263,4 +275,148 @@ fn the_path_of_the_contract_fails_on_an_engine_that_is_not_right() {
         "copy: nth(2) halt(read-data)",
     ];
     fails_with("netdma-channel", &rules);
+}
+
+/// One NULL through channel 0, by hand.
+const NULL: &str = r#"
+    let done = completion();
+    let one = chain(1);
+    one.null(0, #{ interrupt: true, status: true });
+    config_write(4, 2, config_read(4, 2) | 6);
+    put("CHAN0.CHANCMD", 0x20);
+    irq_enable("msix", irq_kinds().msix);
+    put("CHAN0.CHANCMP", done.iova);
+    put("CHAN0.CHAINADDR", one.iova);
+    put("CHAN0.DMACOUNT", 1);
+    wait_until(|| done.word() != 0, 5000);
+    wait_reg("CHAN0.CHANSTS", done.word(), 5000);
+"#;
+
+#[test]
+fn a_rule_is_armed_counts_fires_and_is_taken_out() {
+    let judged = r#"
+        expect_eq(irq_try_wait(0, 50), 0, "the message was dropped");
+        let rule = faults()[0];
+        expect_eq(`${rule.id} ${rule.rule} ${rule.seen} ${rule.fired}`, `${id} msix: nth(1) drop 1 1`);
+        expect_eq(fired()[0].again, "msix[ch=0]: nth(1)");
+        disarm(id);
+        expect_eq(faults().len(), 0);
+        expect_error(|| disarm(id), "no rule of number 1 is armed");
+        expect_error(|| fault("msix: nth(1) explode"), "action 'explode'");
+    "#;
+    let ran = text(&format!("let id = fault(\"msix: nth(1) drop\");{NULL}{judged}"), &[]);
+    assert_eq!(ran.code, 0, "{}", ran.said);
+}
+
+#[test]
+fn who_takes_no_rules_says_what_to_do() {
+    let device = Watched::start("skx", "1");
+    let ran = text("fault(\"msix: nth(1) drop\")", &["--on", &device.on()]);
+    assert_eq!(ran.code, 1, "{}", ran.said);
+    assert!(ran.said.contains("vfio-user-ioat --socket-path"), "{}", ran.said);
+}
+
+#[test]
+fn the_trace_has_the_stages_of_both_sides_in_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let saved = folder.path().join("trace.jsonl");
+    let judged = format!(
+        r#"
+        irq_wait(0, 5000);
+        let stages = trace().filter(|event| event.side == "device").map(|event| event.stage);
+        expect_eq(stages, ["doorbell", "fetch", "translate", "copy", "complete", "msix"]);
+        expect_eq(trace()[1].address, one.iova, "a fetch is of a descriptor");
+        trace_clear();
+        expect_eq(trace().len(), 0);
+        "#
+    );
+    let ran = text(&format!("{NULL}{judged}"), &[]);
+    assert_eq!(ran.code, 0, "{}", ran.said);
+
+    let driven = format!(
+        r#"
+        let it = driver();
+        let channel = it.channel();
+        channel.null();
+        channel.submit();
+        expect(channel.wait(5000)[0].ok);
+        wait_until(|| it.dpcs().len() > 0, 5000);
+        for stage in ["isr", "queue", "dpc"] {{
+            expect(trace().filter(|event| event.stage == stage && event.side == "driver").len() > 0, stage);
+        }}
+        expect(trace_save("{}") > 8);
+        "#,
+        saved.display()
+    );
+    let ran = text(&driven, &[]);
+    assert_eq!(ran.code, 0, "{}", ran.said);
+    let lines = std::fs::read_to_string(&saved).unwrap();
+    let lines: Vec<serde_json::Value> =
+        lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((&lines[0]["trace"], &lines[0]["side"]), (&"netdma".into(), &"device".into()));
+    assert_eq!((&lines[1]["version"], &lines[1]["side"]), (&1.into(), &"driver".into()));
+    assert!(lines[2..].iter().all(|line| line["t_ns"].is_u64() && line["stage"].is_string()));
+}
+
+#[test]
+fn while_a_driver_is_attached_raw_writes_to_its_channels_warn() {
+    let write = r#"write8(0x84, 0); put("CHAN0.CHANERR", 0); write8(2, 0);"#;
+    let warnings = |ran: &Ran| ran.said.lines().filter(|line| line.contains("attached driver")).count();
+    let ran = text(&format!("let it = driver(); {write} it.close(); {write}"), &[]);
+    assert_eq!((ran.code, warnings(&ran)), (0, 2), "{}", ran.said);
+    let ran = text(&format!("let it = driver(); {write}"), &["--force"]);
+    assert_eq!((ran.code, warnings(&ran)), (0, 0), "{}", ran.said);
+}
+
+#[test]
+fn one_session_has_one_driver_and_its_interrupts_are_the_drivers() {
+    for (script, said) in [
+        ("driver(); driver()", "attached already"),
+        ("driver().close(); driver()", "start a new session"),
+        ("driver(); irq_enable(\"msix\", 1)", "the driver has the interrupts"),
+        ("irq_enable(\"msix\", 1); driver()", "irq_enable"),
+        ("let it = driver(); it.close(); it.channel()", "the driver was closed"),
+        ("let c = driver().channel(); c.close(); c.submit()", "the channel was closed"),
+        ("driver(#{ processors: 0 })", "processors: 0: give 1 to 0x20"),
+        ("driver().channel().submit()", "nothing to submit"),
+        ("driver().queue_dpc(99, 1)", "message 99: give 0 to 3"),
+    ] {
+        let ran = text(script, &[]);
+        assert_eq!(ran.code, 1, "{script}: {}", ran.said);
+        assert!(ran.said.contains(said), "{script}: {}", ran.said);
+    }
+}
+
+#[test]
+fn what_a_chain_cannot_hold_is_named_and_changes_nothing() {
+    for (script, said) in [
+        ("chain(0)", "give 1 to 65536"),
+        ("chain(2).copy(2, 0, 0, 64)", "descriptor 2: the chain has 0 to 1"),
+        ("chain(1).copy(0, \"here\", 0, 64)", "the source: give an address or a buffer"),
+        ("chain(1).copy(0, 0, 0, -1)", "SIZE takes 0 to 0xffffffff"),
+        ("chain(1).null(0, #{ loud: true })", "no field \"loud\""),
+        ("chain(1).put(0, \"OPCODE\", 256)", "OPCODE, which has 8 bits"),
+        ("chain(1).get(0, \"LENGHT\")", "its fields are SIZE"),
+    ] {
+        let ran = text(script, &[]);
+        assert_eq!(ran.code, 1, "{script}: {}", ran.said);
+        assert!(ran.said.contains(said), "{script}: {}", ran.said);
+    }
+    let linked = r#"
+        let ring = chain_ring(3);
+        let other = chain(1);
+        expect_eq(ring.get(2, "NEXT"), ring.iova);
+        ring.link(2, 1);
+        expect_eq(ring.get(2, "NEXT"), ring.address(1));
+        ring.link(2, other);
+        expect_eq(ring.get(2, "NextDescriptor"), other.iova);
+        ring.link(2, ());
+        ring.fill(2, dma(64), 64, 0xab, #{ fence: true });
+        expect_eq(ring.get(2, "NEXT"), 0, "an operation leaves the link alone");
+        expect_eq(ring.get(2, "FENCE"), 1);
+        ring.put(2, "OPCODE", "copy");
+        expect_eq(ring.get(2, "CONTROL"), 0x10);
+    "#;
+    let ran = text(linked, &[]);
+    assert_eq!(ran.code, 0, "{}", ran.said);
 }
