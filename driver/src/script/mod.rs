@@ -48,6 +48,8 @@ mod evaluator;
 
 mod run;
 
+pub mod report;
+
 pub use desk::{EventDesk, FaultDesk};
 pub use entry::Entry;
 pub use error::{ErrorKind, ScriptError};

@@ -6,7 +6,7 @@ mod wanted;
 
 use std::rc::Rc;
 
-use rhai::{Dynamic, Engine, INT, Map, NativeCallContext};
+use rhai::{Dynamic, Engine, Map, NativeCallContext};
 
 use super::super::failure::{Failure, failed, of_hw};
 use super::super::number::{bits, fitting, int};

@@ -80,7 +80,7 @@ pub(super) struct Register {
 /// Who may do what with a register or a field.
 #[derive(Deserialize, Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[serde(rename_all = "lowercase")]
-pub enum Access {
+pub(crate) enum Access {
     /// Read only.
     Ro,
     /// Read and write.

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use super::bits::Bits;
 use super::file::{self, Value};
 
-pub use super::file::Access;
+pub(crate) use super::file::Access;
 
 /// A table of registers.
 #[derive(Debug)]

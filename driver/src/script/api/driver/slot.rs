@@ -1,13 +1,14 @@
 //! Where a session keeps its driver.
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use rhai::Map;
 use ioat_spec::register::channel_base;
+use rhai::Map;
 
 use super::super::super::failure::{Failure, failed};
+use super::super::super::undo::UndoId;
 use super::super::super::{Recording, Session};
 use super::attached::Attached;
 use super::options;
@@ -21,6 +22,7 @@ const EVENTS: usize = 1 << 16;
 pub(in super::super::super) struct Slot {
     events: OnceCell<Arc<Recording>>,
     attached: RefCell<Option<Rc<Attached>>>,
+    undo: Cell<Option<UndoId>>,
 }
 
 impl Slot {
@@ -40,8 +42,16 @@ impl Slot {
         space == Space::BAR0 && (channel_base(0)..channel_base(driver.channels())).contains(&offset)
     }
 
+    /// `driver.close()`: the script detaches it itself.
+    pub(super) fn close(&self, session: &Session) {
+        self.detach();
+        if let Some(undo) = self.undo.take() {
+            session.undos.forget(undo);
+        }
+    }
+
     /// Detaches the driver, if there is one.
-    pub(super) fn detach(&self) {
+    fn detach(&self) {
         let attached = self.attached.borrow_mut().take();
         if let Some(driver) = attached {
             driver.let_go();
@@ -56,7 +66,9 @@ pub(super) fn attach(session: &Rc<Session>, map: &Map) -> Result<Rc<Attached>, F
     if slot.events.get().is_some() {
         return Err(failed(match slot.is_attached() {
             true => "a driver is attached already: one engine has one driver",
-            false => "the driver of this session was closed, and with it its interrupts for good: start a new session",
+            false => {
+                "the driver of this session was closed, and with it its interrupts for good: start a new session"
+            }
         }));
     }
     session.interrupts.lend().map_err(failed)?;
@@ -65,11 +77,12 @@ pub(super) fn attach(session: &Rc<Session>, map: &Map) -> Result<Rc<Attached>, F
     let _ = slot.events.set(recording);
     slot.attached.replace(Some(driver.clone()));
     let weak = Rc::downgrade(session);
-    session.undos.add("the driver", move || {
+    let undo = session.undos.add("the driver", move || {
         if let Some(session) = weak.upgrade() {
             session.driver.detach();
         }
         Ok(())
     });
+    slot.undo.set(Some(undo));
     Ok(driver)
 }

@@ -9,11 +9,24 @@ use super::super::super::error::explained;
 use super::super::super::failure::{End, Failure};
 use super::wish;
 
+/// The function behind `case(..)`.
+const CASE: &str = "test_case";
+
 pub(super) fn register(engine: &mut Engine, session: &Rc<Session>) {
     let it = session.clone();
-    engine.register_fn("case", move |context: NativeCallContext, name: &str, body: FnPtr| {
+    engine.register_fn(CASE, move |context: NativeCallContext, name: &str, body: FnPtr| {
         case(&it, &context, name, &body)
     });
+    // `case` is a word that Rhai keeps for later; as syntax of our own it is free.
+    let parts = ["case", "(", "$expr$", ",", "$expr$", ")"];
+    let syntax = engine.register_custom_syntax(parts, false, |context, inputs| {
+        let name = context.eval_expression_tree(&inputs[0])?;
+        let body = context.eval_expression_tree(&inputs[1])?;
+        context.call_fn(CASE, (name, body))
+    });
+    if let Err(error) = syntax {
+        log::error!("case() is not there: {error}");
+    }
     engine.register_fn("skip", |reason: &str| Err::<(), _>(End::Skipped(reason.to_owned()).thrown()));
     let it = session.clone();
     engine.register_fn("expect_error", move |context: NativeCallContext, body: FnPtr, part: &str| {
