@@ -64,6 +64,8 @@ pub struct Boot {
     pub verbose: bool,
     /// Look at this while waiting.
     pub stop: Option<&'static Stop>,
+    /// Added to the environment of every command in the guest.
+    pub env: BTreeMap<String, String>,
 }
 
 /// The command lines of a run that is only shown.
@@ -111,6 +113,7 @@ impl Boot {
             keep: false,
             verbose: false,
             stop: None,
+            env: BTreeMap::new(),
         }
     }
 
@@ -191,7 +194,9 @@ impl Boot {
         }
         let bdfs: Vec<_> = (0..self.devices.len()).map(bdf).collect();
         let mode = if self.shell { Mode::Shell } else { Mode::Serve };
-        let plan = Plan { mode, modules, env: environment(&bdfs), devices: bdfs, bind: binds };
+        let mut env = environment(&bdfs);
+        env.extend(self.env.clone());
+        let plan = Plan { mode, modules, env, devices: bdfs, bind: binds };
         Ok(Parts { qemu, kernel, initramfs, plan })
     }
 

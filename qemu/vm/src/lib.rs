@@ -56,6 +56,8 @@ pub mod device;
 
 pub mod line;
 
+pub mod runner;
+
 pub mod folder;
 
 pub mod child;

@@ -22,6 +22,8 @@ enum Verb {
     Setup(cli::setup::SetupArguments),
     Doctor(cli::doctor::DoctorArguments),
     Clean(cli::clean::CleanArguments),
+    Qemu(cli::qemu::QemuArguments),
+    Runner(Box<cli::runner::RunnerArguments>),
 }
 
 fn main() {
@@ -41,6 +43,8 @@ fn main() {
         Verb::Setup(arguments) => cli::setup::run(&arguments),
         Verb::Doctor(arguments) => cli::doctor::run(&arguments),
         Verb::Clean(arguments) => cli::clean::run(&arguments),
+        Verb::Qemu(arguments) => cli::qemu::run(&arguments),
+        Verb::Runner(arguments) => cli::runner::run(&arguments),
     };
     exit(code.unwrap_or_else(|error| {
         eprintln!("netdma-vm: {}", with_causes(&error));
