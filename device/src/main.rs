@@ -5,10 +5,13 @@ mod termination;
 
 mod options;
 
+mod pages;
+
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context;
+use clap::CommandFactory;
 use ioat_stage::{FaultBook, Faults, JsonLines, NoFaults, NoTrace, Pause, Side, ThreadPause, Trace};
 use vfio_user_ioat::engine::{Engine, Parts, Served, identity};
 use vfio_user_ioat::lint::{LintBook, Severity};
@@ -22,6 +25,9 @@ use options::{Config, Lint};
 const MISCONDUCT: u8 = 5;
 
 fn main() -> ExitCode {
+    if let Some(code) = netdma_pages::asked(options::Arguments::command(), &pages::NOTES) {
+        return ExitCode::from(code);
+    }
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
     let arguments = match options::parse() {
         Ok(arguments) => arguments,

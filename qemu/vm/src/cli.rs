@@ -11,3 +11,5 @@ pub(crate) mod clean;
 pub(crate) mod qemu;
 
 pub(crate) mod runner;
+
+pub(crate) mod pages;

@@ -3,7 +3,7 @@
 use std::process::exit;
 
 use clap::error::ErrorKind;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use netdma_vm::outcome::Outcome;
 
 mod cli;
@@ -27,6 +27,9 @@ enum Verb {
 }
 
 fn main() {
+    if let Some(code) = netdma_pages::asked(Arguments::command(), &cli::pages::NOTES) {
+        exit(code.into());
+    }
     env_logger::init();
     // Clap's own exit code for a wrong option could be taken for COMMAND's; help and version are no failure.
     let arguments = Arguments::try_parse().unwrap_or_else(|error| {
