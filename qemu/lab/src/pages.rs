@@ -14,7 +14,10 @@ netdma-lab sim --seeds 0..1000 stops",
 2  the command line makes no sense
 3  the machine room failed: no guest, no QEMU, no kernel",
     environment: &[
-        ("NETDMA_CACHE", "the cache folder with QEMU and kernels [default: $XDG_CACHE_HOME/netdma, else ~/.cache/netdma]"),
+        (
+            "NETDMA_CACHE",
+            "the cache folder with QEMU and kernels [default: $XDG_CACHE_HOME/netdma, else ~/.cache/netdma]",
+        ),
         ("RUST_LOG", "what is logged to standard error [default: warnings; nothing in a simulation]"),
     ],
     files: &[

@@ -90,7 +90,8 @@ fn environment(
     variables: impl Iterator<Item = (OsString, OsString)>,
     also_passed: &[String],
 ) -> BTreeMap<String, String> {
-    let text = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
+    let text =
+        |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
     let variables = variables.filter_map(text);
     variables.filter(|(name, _)| is_passed(name.as_ref(), also_passed)).collect()
 }
@@ -142,7 +143,10 @@ mod tests {
         let program = program(&["a b", "--exact"]);
         let words = program.guest_words();
         let path = env::current_exe().unwrap().canonicalize().unwrap();
-        assert_eq!(words[words.len() - 3..], [path.to_string_lossy().into_owned(), "a b".into(), "--exact".into()]);
+        assert_eq!(
+            words[words.len() - 3..],
+            [path.to_string_lossy().into_owned(), "a b".into(), "--exact".into()]
+        );
     }
 
     #[test]

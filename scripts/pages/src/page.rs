@@ -22,6 +22,9 @@ pub struct Notes {
     pub see_also: &'static [&'static str],
 }
 
+/// When the texts were last gone over: a page must have a date, and the same source makes the same page.
+const DATE: &str = "2026-11-21";
+
 /// The program's own page.
 pub(crate) fn of_program(command: Command, notes: &Notes) -> io::Result<Vec<u8>> {
     let mut pages = all(command, notes)?;
@@ -71,9 +74,11 @@ impl Program<'_> {
     fn page(&self, command: &Command, of_verb: &[Section]) -> io::Result<(String, Vec<u8>)> {
         let name = command.get_display_name().unwrap_or_else(|| command.get_name()).to_owned();
         let is_program = command.get_bin_name().is_none_or(|words| !words.contains(' '));
-        let man = Man::new(command.clone()).source(self.source()).manual("NetDMA");
+        let man = Man::new(command.clone());
         let mut out = Vec::new();
-        man.render_title(&mut out)?;
+        // Not clap_mangen's: it leaves an empty date out, and the version then stands in its place.
+        let version = env!("CARGO_PKG_VERSION");
+        writeln!(out, ".TH \"{name}\" \"1\" \"{DATE}\" \"netdma {version}\" \"NetDMA\"")?;
         man.render_name_section(&mut out)?;
         man.render_synopsis_section(&mut out)?;
         man.render_description_section(&mut out)?;
@@ -86,10 +91,6 @@ impl Program<'_> {
         }
         self.see_also(&name, &mut out)?;
         Ok((name, out))
-    }
-
-    fn source(&self) -> String {
-        format!("netdma {}", env!("CARGO_PKG_VERSION"))
     }
 
     fn see_also(&self, name: &str, out: &mut dyn Write) -> io::Result<()> {
@@ -105,7 +106,7 @@ fn sections_of_program(command: &Command, notes: &Notes) -> Vec<Section> {
     for (title, text) in [("Examples", notes.examples), ("Exit codes", notes.exit_codes)] {
         if !text.is_empty() && !sections.iter().any(|section| section.title == title) {
             let lines = text.lines().map(|line| format!("  {line}")).collect();
-            sections.push(Section { title: title.into(), lines });
+            sections.push(Section { title: title.into(), lines, ..Section::default() });
         }
     }
     sections.extend(Section::of_pairs("Environment", notes.environment));

@@ -2,11 +2,12 @@
 
 use std::io::{self, Write};
 
-/// A title and the lines below it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A title and what stands below it: lines as they are, then names with what they are for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Section {
     pub(crate) title: String,
     pub(crate) lines: Vec<String>,
+    pub(crate) pairs: Vec<(&'static str, &'static str)>,
 }
 
 /// A title of more words than this is a sentence, and gets no section of its own.
@@ -25,9 +26,11 @@ impl Section {
             // A line at the margin ends a titled section.
             let margin = !line.is_empty() && !line.starts_with(' ');
             match (title, sections.last_mut()) {
-                (Some(title), _) => sections.push(Self { title: title.into(), lines: Vec::new() }),
+                (Some(title), _) => sections.push(Self { title: title.into(), ..Self::default() }),
                 (None, Some(last)) if !margin || last.title == "Notes" => last.lines.push(line.into()),
-                _ => sections.push(Self { title: "Notes".into(), lines: vec![line.into()] }),
+                _ => {
+                    sections.push(Self { title: "Notes".into(), lines: vec![line.into()], ..Self::default() })
+                }
             }
         }
         for section in &mut sections {
@@ -37,9 +40,9 @@ impl Section {
     }
 
     /// From pairs: a name, and what it is for.
-    pub(crate) fn of_pairs(title: &str, pairs: &[(&str, &str)]) -> Option<Self> {
-        let lines = pairs.iter().flat_map(|(name, what)| [format!("  {name}"), format!("      {what}")]);
-        (!pairs.is_empty()).then(|| Self { title: title.into(), lines: lines.collect() })
+    pub(crate) fn of_pairs(title: &str, pairs: &[(&'static str, &'static str)]) -> Option<Self> {
+        let section = Self { title: title.into(), pairs: pairs.to_vec(), ..Self::default() };
+        (!pairs.is_empty()).then_some(section)
     }
 
     /// The examples that begin with `command`, with the comments that stand above them.
@@ -49,16 +52,23 @@ impl Section {
             words.strip_prefix(command).is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
         };
         let lines: Vec<_> = self.lines.iter().filter(is_its_own).cloned().collect();
-        (!lines.is_empty()).then(|| Self { title: self.title.clone(), lines })
+        (!lines.is_empty()).then(|| Self { title: self.title.clone(), lines, ..Self::default() })
     }
 
-    /// Writes it: the lines stay as they are, with no filling.
+    /// Writes it: the lines are not filled, the pairs are a list of terms.
     pub(crate) fn write(&self, out: &mut dyn Write) -> io::Result<()> {
-        writeln!(out, ".SH \"{}\"\n.nf", escaped(&self.title.to_uppercase()).replace('"', "\\(dq"))?;
-        for line in &self.lines {
-            writeln!(out, "{}", escaped(line))?;
+        writeln!(out, ".SH \"{}\"", escaped(&self.title.to_uppercase()).replace('"', "\\(dq"))?;
+        if !self.lines.is_empty() {
+            writeln!(out, ".nf")?;
+            for line in &self.lines {
+                writeln!(out, "{}", escaped(line))?;
+            }
+            writeln!(out, ".fi")?;
         }
-        writeln!(out, ".fi")
+        for (name, what) in &self.pairs {
+            writeln!(out, ".TP\n\\fB{}\\fR\n{}", escaped(name), escaped(what))?;
+        }
+        Ok(())
     }
 
     fn trim(&mut self) {

@@ -28,11 +28,18 @@ fn text(pages: &[(String, Vec<u8>)], name: &str) -> String {
 #[test]
 fn the_definitions_own_sections_win_over_the_notes() {
     let page = text(&page::all(program(), &NOTES).unwrap(), "prog");
-    assert!(page.contains(".SH \"EXAMPLES\"\n.nf\n  prog copy \\-\\-size 1\n  prog list   all of them\n.fi"), "{page}");
+    assert!(
+        page.contains(".SH \"EXAMPLES\"\n.nf\n  prog copy \\-\\-size 1\n  prog list   all of them\n.fi"),
+        "{page}"
+    );
     assert!(page.contains(".SH \"EXIT CODES\"\n.nf\n  0  done\n.fi"), "{page}");
     assert!(!page.contains("not used"), "{page}");
     assert!(page.contains(".SH \"NOTES\"\n.nf\nAttach it to your QEMU like this:\n  \\-x\n.fi"), "{page}");
-    assert!(page.contains("PROG_HOME") && page.contains(".SH \"FILES\""), "{page}");
+    assert!(
+        page.contains(".SH \"ENVIRONMENT\"\n.TP\n\\fBPROG_HOME\\fR\nwhere it lives\n")
+            && page.contains(".SH \"FILES\""),
+        "{page}"
+    );
     assert!(page.ends_with(".SH \"SEE ALSO\"\n\\fBother\\-prog\\fR(1)\n"), "{page}");
 }
 
@@ -56,7 +63,10 @@ fn what_troff_would_read_is_escaped() {
 #[test]
 fn text_without_title_is_a_note() {
     let sections = Section::read("free text\n  more");
-    assert_eq!(sections, [Section { title: "Notes".into(), lines: vec!["free text".into(), "  more".into()] }]);
+    assert_eq!(
+        sections,
+        [Section { title: "Notes".into(), lines: vec!["free text".into(), "  more".into()], pairs: vec![] }]
+    );
     assert_eq!(Section::read(""), []);
 }
 
@@ -84,7 +94,9 @@ fn a_request_is_the_first_word_or_none() {
     assert_eq!(request(&[]), None);
     let man = Request { kind: Kind::Man, folder: None };
     assert_eq!(request(&["--generate", "man"]), Some(Ok(man)));
-    for wrong in [&["generate"][..], &["generate", "pdf"], &["generate", "all"], &["generate", "man", "a", "b"]] {
+    for wrong in
+        [&["generate"][..], &["generate", "pdf"], &["generate", "all"], &["generate", "man", "a", "b"]]
+    {
         assert!(matches!(request(wrong), Some(Err(_))), "{wrong:?}");
     }
 }

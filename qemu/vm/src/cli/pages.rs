@@ -27,12 +27,21 @@ qemu: as QEMU ends
 setup, clean: 0, or 125 with the reason",
     environment: &[
         ("NETDMA_CACHE", "the cache folder [default: $XDG_CACHE_HOME/netdma, else ~/.cache/netdma]"),
-        ("NETDMA_VM_INIT", "the static netdma-vm-init, where it is not beside this program or in its target folder"),
-        ("NETDMA_VM_KERNEL and others", "options of `runner`, each named beside its option in netdma-vm-runner(1)"),
+        (
+            "NETDMA_VM_INIT",
+            "the static netdma-vm-init, where it is not beside this program or in its target folder",
+        ),
+        (
+            "NETDMA_VM_KERNEL and others",
+            "options of `runner`, each named beside its option in netdma-vm-runner(1)",
+        ),
         ("PATH", "where a QEMU of 10.1 or newer is looked for before the cache's is used"),
         ("RUST_LOG", "what is logged to standard error [default: errors]"),
         ("TMPDIR", "where the folders of runs are made"),
-        ("NETDMA_VM_BDF, NETDMA_VM_BDFS", "set for commands in the guest: the first device's PCI address, and all of them"),
+        (
+            "NETDMA_VM_BDF, NETDMA_VM_BDFS",
+            "set for commands in the guest: the first device's PCI address, and all of them",
+        ),
         ("NETDMA_BDF, NETDMA_BDFS", "the same, set for the program of `runner`"),
     ],
     files: &[

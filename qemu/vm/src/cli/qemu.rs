@@ -34,7 +34,9 @@ fn find(cache: &Cache) -> anyhow::Result<Qemu> {
         return Ok(qemu);
     }
     if env::var_os(qemu::ASKED).is_some() {
-        bail!("no QEMU in the cache, and the one on PATH is a script that calls `netdma-vm qemu`: run `netdma-vm setup`");
+        bail!(
+            "no QEMU in the cache, and the one on PATH is a script that calls `netdma-vm qemu`: run `netdma-vm setup`"
+        );
     }
     Ok(qemu::find(None, cache)?)
 }

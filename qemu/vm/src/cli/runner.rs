@@ -40,28 +40,64 @@ pub(crate) struct RunnerArguments {
     #[arg(long, value_name = "N", env = "NETDMA_VM_SMP", hide_env_values = true, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=255))]
     smp: u32,
     /// Device programs with their arguments, separated by `;` [default: vfio-user-ioat]
-    #[arg(long = "device", value_name = "CMD", env = "NETDMA_VM_DEVICE", hide_env_values = true, value_delimiter = ';')]
+    #[arg(
+        long = "device",
+        value_name = "CMD",
+        env = "NETDMA_VM_DEVICE",
+        hide_env_values = true,
+        value_delimiter = ';'
+    )]
     devices: Vec<String>,
     /// Leave the devices to the kernel's drivers instead of binding them to vfio-pci
     #[arg(long, env = "NETDMA_VM_NO_BIND", hide_env_values = true, value_parser = clap::builder::FalseyValueParser::new())]
     no_bind: bool,
     /// Modules to load, separated by `;`, as `boot --module` takes them
-    #[arg(long = "module", value_name = "KO", env = "NETDMA_VM_MODULE", hide_env_values = true, value_delimiter = ';')]
+    #[arg(
+        long = "module",
+        value_name = "KO",
+        env = "NETDMA_VM_MODULE",
+        hide_env_values = true,
+        value_delimiter = ';'
+    )]
     modules: Vec<String>,
     /// Files and folders that go into the guest, separated by `;`, as `boot --add` takes them
-    #[arg(long = "add", value_name = "HOST[:GUEST]", env = "NETDMA_VM_ADD", hide_env_values = true, value_delimiter = ';')]
+    #[arg(
+        long = "add",
+        value_name = "HOST[:GUEST]",
+        env = "NETDMA_VM_ADD",
+        hide_env_values = true,
+        value_delimiter = ';'
+    )]
     additions: Vec<String>,
     /// Names of more variables that go into the guest, separated by `;`
-    #[arg(long = "pass", value_name = "NAME", env = "NETDMA_VM_PASS", hide_env_values = true, value_delimiter = ';')]
+    #[arg(
+        long = "pass",
+        value_name = "NAME",
+        env = "NETDMA_VM_PASS",
+        hide_env_values = true,
+        value_delimiter = ';'
+    )]
     passed: Vec<String>,
     /// More kernel command line
-    #[arg(long, value_name = "S", env = "NETDMA_VM_APPEND", hide_env_values = true, allow_hyphen_values = true)]
+    #[arg(
+        long,
+        value_name = "S",
+        env = "NETDMA_VM_APPEND",
+        hide_env_values = true,
+        allow_hyphen_values = true
+    )]
     append: Option<String>,
     /// This QEMU (>= 10.1) and no other
     #[arg(long, value_name = "PATH", env = "NETDMA_VM_QEMU", hide_env_values = true)]
     qemu: Option<PathBuf>,
     /// Limit for boot and program together
-    #[arg(long, value_name = "SECS", env = "NETDMA_VM_TIMEOUT", hide_env_values = true, default_value_t = 300)]
+    #[arg(
+        long,
+        value_name = "SECS",
+        env = "NETDMA_VM_TIMEOUT",
+        hide_env_values = true,
+        default_value_t = 300
+    )]
     timeout: u64,
     /// Keep the run's folder, with console and logs, and say where it is
     #[arg(long, env = "NETDMA_VM_KEEP", hide_env_values = true, value_parser = clap::builder::FalseyValueParser::new())]
@@ -77,7 +113,7 @@ Examples:
   NETDMA_VM_KERNEL=newest NETDMA_VM_DEVICE='vfio-user-ioat --channels 2' cargo test
   netdma-vm runner target/debug/deps/driver-0123456789abcdef --test-threads 1
 
-In .cargo/config.toml:
+In the crate's configuration of cargo, .cargo/config.toml:
   [target.x86_64-unknown-linux-gnu]
   runner = [\"netdma-vm\", \"runner\"]";
 
