@@ -63,8 +63,14 @@ fn make(request: &Request, command: Command, notes: &Notes, out: &mut dyn Write)
 
 fn completion(command: &Command, shell: Shell) -> Vec<u8> {
     let mut bytes = Vec::new();
-    clap_complete::generate(shell, &mut command.clone(), command.get_name(), &mut bytes);
-    bytes
+    let name = command.get_name();
+    clap_complete::generate(shell, &mut command.clone(), name, &mut bytes);
+    if shell != Shell::Bash || !name.contains('-') {
+        return bytes;
+    }
+    // clap_complete 4.6 writes a dash of the program's own name in two ways, so that no verb's options were ever found.
+    let script = String::from_utf8_lossy(&bytes);
+    script.replace(&name.replace('-', "__subcmd__"), &name.replace('-', "__")).into_bytes()
 }
 
 /// Writes a file under a new folder, and names it in the error.

@@ -100,3 +100,11 @@ fn a_request_is_the_first_word_or_none() {
         assert!(matches!(request(wrong), Some(Err(_))), "{wrong:?}");
     }
 }
+
+#[test]
+fn the_dash_of_a_programs_name_is_written_in_one_way_for_bash() {
+    let program = Command::new("my-prog").subcommand(Command::new("a-verb"));
+    let script = String::from_utf8(completion(&program, Shell::Bash)).unwrap();
+    assert!(script.contains("cmd=\"my__prog__subcmd__a__subcmd__verb\""), "{script}");
+    assert!(script.contains("\n        my__prog__subcmd__a__subcmd__verb)"), "{script}");
+}

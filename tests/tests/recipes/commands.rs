@@ -19,7 +19,9 @@ pub(crate) fn takes(words: &[String]) -> Result<(), String> {
     // What stands behind `--` is for the guest or for QEMU; the runner's words are all its program's.
     let own: Vec<_> = words.iter().take_while(|word| *word != "--").cloned().collect();
     let is_runner = own.first().is_some_and(|verb| verb == "runner");
-    let own = if is_runner { own[..1].to_vec() } else { own };
+    let mut own = if is_runner { own[..1].to_vec() } else { own };
+    // A process number of the reader's.
+    own.iter_mut().filter(|word| *word == "PID").for_each(|word| "1".clone_into(word));
     let ran = run(Command::new(program(name)).args(own).arg("--help"));
     if ran.code == Some(0) && ran.out.contains("Usage:") { Ok(()) } else { Err(ran.err) }
 }
@@ -48,8 +50,9 @@ fn each_command_of_ours_in_a_recipe_takes_its_words() {
         let inline =
             inline.filter(|code| code.contains(' ') && !code.contains('…')).collect::<Vec<_>>().join("\n");
         for command in commands(&format!("{fenced}\n{inline}")) {
-            let is_pattern =
-                command.iter().any(|word| word.chars().all(|c| c.is_ascii_uppercase() || c == '.'));
+            let is_pattern = command
+                .iter()
+                .any(|word| word != "PID" && word.chars().all(|c| c.is_ascii_uppercase() || c == '.'));
             if OURS.contains(&command[0].as_str()) && !is_pattern {
                 takes(&command).unwrap_or_else(|why| panic!("{name}: {command:?}: {why}"));
                 tried += 1;

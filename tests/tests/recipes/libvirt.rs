@@ -107,12 +107,12 @@ fn the_line_that_libvirt_makes_of_the_domain_has_no_mistake() {
     assert_eq!(doctor(&line).0, Some(0), "{}\n{}", doctor(&line).1, ran.out);
     // What the XML is for: without it the doctor complains.
     let text = fs::read_to_string(&domain).unwrap();
-    for (part, mistake) in [
-        ("<access mode='shared'/>", "is not shared"),
-        (" caching_mode='on'", "without caching-mode=on"),
-        ("<ioapic driver='qemu'/>", "kernel-irqchip=split"),
+    for (part, instead, mistake) in [
+        ("mode='shared'", "mode='private'", "is not shared"),
+        (" caching_mode='on'", "", "without caching-mode=on"),
+        ("<ioapic driver='qemu'/>", "", "kernel-irqchip=split"),
     ] {
-        fs::write(&domain, text.replace(part, "")).unwrap();
+        fs::write(&domain, text.replace(part, instead)).unwrap();
         let ran = virsh.run(&["domxml-to-native", "qemu-argv", domain.to_str().unwrap()]);
         // libvirt itself refuses interrupt remapping without the split chip.
         if ran.code == Some(0) {

@@ -80,7 +80,8 @@ fn script(with_driverctl: bool) -> String {
     let file = |name: &str, text: &str| format!("cat > /{name} <<'END'\n{text}END\n");
     let files =
         [file("sysfs", &sysfs), file("back", &back), file("driverctl", &block("binding.md", "sh driverctl"))];
-    files.concat() + &script
+    // The end of a session takes with it what its terminal has not sent yet.
+    files.concat() + &script + "sleep 1\n"
 }
 
 #[test]
@@ -89,7 +90,7 @@ fn the_line_boots_and_both_bindings_of_the_recipe_give_the_function_to_our_drive
     if driverctl.is_none() {
         skip("recipes::binding by driverctl", "driverctl or bash is not installed");
     }
-    let additions: Vec<_> = driverctl.iter().flat_map(|(driverctl, bash)| {
+    let additions = driverctl.iter().flat_map(|(driverctl, bash)| {
         [(driverctl.to_str().unwrap(), "/usr/sbin/driverctl"), (bash.to_str().unwrap(), "/bin/bash")]
     });
     let additions: Vec<_> = additions.collect();
