@@ -25,7 +25,7 @@ impl Virsh {
         // As root, libvirt would give QEMU to a user of its own, who cannot read our folders.
         let root = folder.path().join("root/etc");
         fs::create_dir_all(&root).unwrap();
-        let settings = "user = \"root\"\ngroup = \"root\"\nremember_owner = 0\nsecurity_driver = \"none\"\n\
+        let settings = "stdio_handler = \"file\"\nuser = \"root\"\ngroup = \"root\"\nremember_owner = 0\nsecurity_driver = \"none\"\n\
                         cgroup_controllers = []\nnamespaces = []\n";
         fs::write(root.join("qemu.conf"), settings).unwrap();
         let script = read("qemu/qemu-system-x86_64");

@@ -3,6 +3,7 @@
 use std::env;
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, bail};
@@ -25,7 +26,7 @@ pub(crate) fn run(arguments: &QemuArguments) -> anyhow::Result<i32> {
     let Qemu { words, .. } = find(&Cache::from_environment()?)?;
     let mut command = Command::new(&words[0]);
     let error = command.args(&words[1..]).args(&arguments.words).exec();
-    Err(error).with_context(|| words[0].display().to_string())
+    Err(error).with_context(|| Path::new(&words[0]).display().to_string())
 }
 
 /// The cache's comes first, other than for `boot`: what lies on PATH may be the script that calls us.
