@@ -112,7 +112,20 @@ build_all() {
     # shellcheck disable=SC2046
     cargo build --locked $(quiet) -p vfio-user-ioat -p netdma -p netdma-vm -p netdma-lab --bins &&
         RUSTFLAGS="${RUSTFLAGS:-} -C target-feature=+crt-static" \
-            cargo build --locked $(quiet) --target "$GUEST_TARGET" -p netdma -p netdma-vm --bin netdma --bin netdma-vm-init
+            cargo build --locked $(quiet) --target "$GUEST_TARGET" -p netdma -p netdma-vm --bin netdma --bin netdma-vm-init &&
+        write_share
+}
+
+# What belongs below a folder `share`: man pages and shell completions, which each program makes from its own options, and the
+# description of the device for management programs. Made anew, so that a verb that is gone leaves no page.
+write_share() {
+    local share program
+    share=$(target_dir)/share
+    rm -rf "$share"
+    for program in netdma vfio-user-ioat netdma-vm netdma-lab; do
+        "$(target_dir)/debug/$program" generate all "$share" || return
+    done
+    mkdir -p "$share/qemu/vfio-user" && cp scripts/recipes/qemu/50-netdma-ioat.json "$share/qemu/vfio-user/"
 }
 
 # What fetching QEMU and guest kernels needs of the system: apt's lists, for the mirror's name (a new machine has none yet),

@@ -5,10 +5,13 @@ mod termination;
 
 mod options;
 
+mod pages;
+
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context;
+use clap::CommandFactory;
 use ioat_stage::trace::Header;
 use ioat_stage::{
     FaultBook, Faults, NoFaults, NoTrace, Pause, Side, Switch, ThreadPause, Trace, TraceCounts, TraceWriter,
@@ -28,6 +31,9 @@ const PROGRAM: &str = concat!("vfio-user-ioat ", env!("CARGO_PKG_VERSION"));
 const MISCONDUCT: u8 = 5;
 
 fn main() -> ExitCode {
+    if let Some(code) = netdma_pages::asked(options::Arguments::command(), &pages::NOTES) {
+        return ExitCode::from(code);
+    }
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
     let arguments = match options::parse() {
         Ok(arguments) => arguments,

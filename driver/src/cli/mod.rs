@@ -3,6 +3,8 @@
 
 mod args;
 
+mod pages;
+
 mod sizes;
 
 mod config;
@@ -38,9 +40,13 @@ mod exit;
 use std::process::ExitCode;
 
 use args::{Arguments, Command};
+use clap::CommandFactory;
 
 /// Parses, checks, runs one command, and turns its result into the exit code.
 pub(crate) fn main() -> ExitCode {
+    if let Some(code) = netdma_pages::asked(args::Arguments::command(), &pages::NOTES) {
+        return ExitCode::from(code);
+    }
     let arguments = match args::parse() {
         Ok(arguments) => arguments,
         Err(code) => return code,

@@ -1,9 +1,11 @@
 //! The program: one verb, its options, an exit code.
 
+mod pages;
+
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use netdma_vm::kernel::KernelChoice;
 
 /// Runs drivers on the virtual engine in guests, judges them, and reports.
@@ -34,6 +36,9 @@ enum Verb {
 }
 
 fn main() -> ExitCode {
+    if let Some(code) = netdma_pages::asked(Arguments::command(), &pages::NOTES) {
+        return ExitCode::from(code);
+    }
     let arguments = match parse() {
         Ok(arguments) => arguments,
         Err(code) => return code,

@@ -67,6 +67,8 @@ pub struct Boot {
     pub verbose: bool,
     /// Look at this while waiting.
     pub stop: Option<&'static Stop>,
+    /// Added to the environment of every command in the guest.
+    pub env: BTreeMap<String, String>,
 }
 
 /// The command lines of a run that is only shown.
@@ -115,6 +117,7 @@ impl Boot {
             keep: false,
             verbose: false,
             stop: None,
+            env: BTreeMap::new(),
         }
     }
 
@@ -198,7 +201,8 @@ impl Boot {
         }
         let bdfs: Vec<_> = (0..self.devices.len()).map(bdf).collect();
         let emulated: Vec<_> = (0..self.emulated.len()).map(emulated::bdf).collect();
-        let env = environment(&bdfs, &emulated);
+        let mut env = environment(&bdfs, &emulated);
+        env.extend(self.env.clone());
         let devices = [bdfs, emulated].concat();
         let mode = if self.shell { Mode::Shell } else { Mode::Serve };
         let plan = Plan { mode, modules, env, devices, bind: binds };

@@ -7,3 +7,9 @@ pub(crate) mod setup;
 pub(crate) mod doctor;
 
 pub(crate) mod clean;
+
+pub(crate) mod qemu;
+
+pub(crate) mod runner;
+
+pub(crate) mod pages;

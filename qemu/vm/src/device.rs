@@ -199,14 +199,18 @@ fn listens_in(list: &str, socket: &str) -> bool {
 }
 
 /// Splits a line into words as a shell would, without expanding anything.
-fn split(line: &str) -> Result<Vec<String>, &'static str> {
+pub(crate) fn split(line: &str) -> Result<Vec<String>, &'static str> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;
     let mut characters = line.chars();
     while let Some(c) = characters.next() {
         match c {
             _ if c.is_whitespace() => words.extend(word.take()),
-            '\\' => word.get_or_insert_default().push(characters.next().ok_or("ends with a backslash")?),
+            '\\' => match characters.next().ok_or("ends with a backslash")? {
+                // The line goes on in the next one.
+                '\n' => {}
+                plain => word.get_or_insert_default().push(plain),
+            },
             '\'' | '"' => {
                 let word = word.get_or_insert_default();
                 loop {
@@ -238,6 +242,7 @@ mod tests {
     #[test]
     fn a_line_is_split_as_a_shell_splits_it() {
         assert_eq!(split(r#"a 'b c' "d \" e" f\ g '' "#).unwrap(), ["a", "b c", "d \" e", "f g", ""]);
+        assert_eq!(split("a \\\n  b\\\nc").unwrap(), ["a", "bc"]);
         assert!(split("a 'b").is_err());
         assert!(split("  ").is_err());
     }

@@ -10,6 +10,7 @@ use thiserror::Error;
 use crate::accel;
 use crate::apt;
 use crate::cache::{About, Cache};
+use crate::device;
 use crate::init_program;
 use crate::kernel;
 use crate::mistakes::{self, Mistake};
@@ -58,6 +59,11 @@ pub struct NoProcess {
     pub source: io::Error,
 }
 
+/// Why a written command line cannot be looked at.
+#[derive(Debug, Error)]
+#[error("not QEMU's command line: {0}")]
+pub struct NoLine(String);
+
 /// Looks at everything that `boot` needs.
 pub fn checks(cache: &Cache) -> Vec<Check> {
     let checks: [(&'static str, State); 8] = [
@@ -88,6 +94,28 @@ pub fn running_qemu(pid: u32) -> Result<Vec<Mistake>, NoProcess> {
         return Err(NoProcess { pid, source });
     }
     Ok(mistakes::find(&words[program.len()..], version_of(program)))
+}
+
+/// Reads a command line that somebody wrote, or that a tool printed, and names each mistake for vfio-user: words as a shell takes
+/// them, or ended by zeros as in `/proc/PID/cmdline`. Settings of the environment and a loader may stand before QEMU's name.
+/// Nothing is started, so QEMU's version is not known and not judged.
+pub fn written_line(line: &str) -> Result<Vec<Mistake>, NoLine> {
+    let words = if line.contains('\0') {
+        line.split('\0').filter(|word| !word.trim().is_empty()).map(str::to_owned).collect()
+    } else {
+        device::split(&without_comments(line)).map_err(|why| NoLine(why.into()))?
+    };
+    let program = program_words(&words);
+    if program.is_empty() {
+        return Err(NoLine("it names no qemu program".into()));
+    }
+    Ok(mistakes::find(&words[program.len()..], None))
+}
+
+/// Whole lines of comment only: elsewhere `#` may belong to a word.
+fn without_comments(text: &str) -> String {
+    let lines = text.lines().filter(|line| !line.trim_start().starts_with('#'));
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// The words up to and with the QEMU program: more than one when a loader runs it.
@@ -193,6 +221,31 @@ mod tests {
         assert_eq!(program_words(&line).len(), 4);
         assert_eq!(program_words(&words("qemu-system-x86_64 -M q35")).len(), 1);
         assert!(program_words(&words("/bin/bash -l")).is_empty());
+    }
+
+    #[test]
+    fn a_written_line_may_have_settings_comments_and_continued_lines() {
+        let good = "#!/bin/sh\nexec FOO=1 /usr/bin/qemu-system-x86_64 \\\n \
+            -M q35,kernel-irqchip=split,memory-backend=mem -object memory-backend-memfd,id=mem,size=1G,share=on \\\n \
+            -device intel-iommu,intremap=on,caching-mode=on \\\n \
+            -device '{\"driver\":\"vfio-user-pci\",\"socket\":{\"type\":\"unix\",\"path\":\"/s\"}}'\n";
+        assert_eq!(written_line(good).unwrap(), []);
+        let private = good.replace("share=on", "share=off");
+        assert_eq!(written_line(&private).unwrap(), [Mistake::Unshared { id: "mem".into() }]);
+    }
+
+    #[test]
+    fn zeros_end_words_as_in_proc() {
+        let line = "/lib/ld.so\0--library-path\0/c\0/c/qemu-system-x86_64\0-M\0q35\0";
+        assert_eq!(written_line(line).unwrap(), [Mistake::NoDevice, Mistake::NoBackend]);
+    }
+
+    #[test]
+    fn what_is_no_command_line_of_qemus_is_refused() {
+        let error = written_line("ls -l").unwrap_err().to_string();
+        assert_eq!(error, "not QEMU's command line: it names no qemu program");
+        assert!(written_line("qemu 'open").unwrap_err().to_string().ends_with("a quote is not closed"));
+        assert!(written_line("").is_err());
     }
 
     #[test]

@@ -58,6 +58,8 @@ pub mod emulated;
 
 pub mod line;
 
+pub mod runner;
+
 pub mod folder;
 
 pub mod child;

@@ -3,7 +3,7 @@
 use std::process::exit;
 
 use clap::error::ErrorKind;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use netdma_vm::outcome::Outcome;
 
 mod cli;
@@ -22,9 +22,14 @@ enum Verb {
     Setup(cli::setup::SetupArguments),
     Doctor(cli::doctor::DoctorArguments),
     Clean(cli::clean::CleanArguments),
+    Qemu(cli::qemu::QemuArguments),
+    Runner(Box<cli::runner::RunnerArguments>),
 }
 
 fn main() {
+    if let Some(code) = netdma_pages::asked(Arguments::command(), &cli::pages::NOTES) {
+        exit(code.into());
+    }
     env_logger::init();
     // Clap's own exit code for a wrong option could be taken for COMMAND's; help and version are no failure.
     let arguments = Arguments::try_parse().unwrap_or_else(|error| {
@@ -41,6 +46,8 @@ fn main() {
         Verb::Setup(arguments) => cli::setup::run(&arguments),
         Verb::Doctor(arguments) => cli::doctor::run(&arguments),
         Verb::Clean(arguments) => cli::clean::run(&arguments),
+        Verb::Qemu(arguments) => cli::qemu::run(&arguments),
+        Verb::Runner(arguments) => cli::runner::run(&arguments),
     };
     exit(code.unwrap_or_else(|error| {
         eprintln!("netdma-vm: {}", with_causes(&error));

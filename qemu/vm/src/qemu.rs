@@ -17,6 +17,10 @@ pub const QEMU_PROGRAM: &str = "qemu-system-x86_64";
 /// The first version with `vfio-user-pci`.
 pub const OLDEST_QEMU: Version = Version(10, 1, 0);
 
+/// Set for a QEMU that is asked what it is. A script of QEMU's name that calls `netdma-vm qemu` sees by it that it would go round
+/// in a circle.
+pub const ASKED: &str = "NETDMA_VM_ASKS_QEMU";
+
 /// A QEMU version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Version(pub u32, pub u32, pub u32);
@@ -161,7 +165,7 @@ fn words_in(folder: &Path) -> Option<Vec<OsString>> {
 }
 
 fn ask(words: &[OsString], path: &Path, question: &[&str]) -> Result<String, QemuError> {
-    let output = Command::new(&words[0]).args(&words[1..]).args(question).output();
+    let output = Command::new(&words[0]).args(&words[1..]).args(question).env(ASKED, "1").output();
     let output = output.map_err(|source| QemuError::Start { path: path.into(), source })?;
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

@@ -49,7 +49,8 @@ pub fn failure(report: &Report, scenario: &str) -> String {
             },
         );
     }
-    text + &format!("  again: {}\n", replay(*seed, scenario))
+    text += &format!("  again: {}\n", replay(*seed, scenario));
+    text
 }
 
 /// The one command that runs a seed again.

@@ -241,7 +241,7 @@ fn print(boot: &Boot, words: &[String]) -> anyhow::Result<i32> {
 }
 
 /// `512M`, `1G`, or bytes.
-fn memory_size(text: &str) -> Result<String, String> {
+pub(crate) fn memory_size(text: &str) -> Result<String, String> {
     let digits = text.trim_end_matches(['K', 'k', 'M', 'm', 'G', 'g', 'T', 't']);
     let is_size = text.len() - digits.len() <= 1 && digits.parse::<u64>().is_ok_and(|size| size > 0);
     if is_size { Ok(text.into()) } else { Err("not a memory size; give for example 512M or 1G".into()) }

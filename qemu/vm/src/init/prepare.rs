@@ -21,6 +21,10 @@ const FILE_SYSTEMS: [(&str, &str, &str); 6] = [
 pub(crate) fn mount_file_systems() -> Result<(), String> {
     for (kind, target, options) in FILE_SYSTEMS {
         fs::create_dir_all(target).map_err(|error| format!("mkdir {target}: {error}"))?;
+        // What --add or a runner put there would be hidden; the root is in memory too.
+        if kind == "tmpfs" && fs::read_dir(target).is_ok_and(|mut entries| entries.next().is_some()) {
+            continue;
+        }
         syscall::mount(kind, target, options).map_err(|error| format!("mount {target}: {error}"))?;
     }
     Ok(())
