@@ -81,7 +81,7 @@ fn script(with_driverctl: bool) -> String {
     let files =
         [file("sysfs", &sysfs), file("back", &back), file("driverctl", &block("binding.md", "sh driverctl"))];
     // The end of a session takes with it what its terminal has not sent yet.
-    files.concat() + &script + "sleep 1\n"
+    files.concat() + script.as_str() + "sleep 1\n"
 }
 
 #[test]
@@ -139,7 +139,7 @@ fn ask_about_the_running_one(qemu: &Running) -> (Option<i32>, String) {
         let ran = run(Command::new(program("netdma-vm")).args(["doctor", "--qemu", &pid]));
         let is_none_yet = ran.err.contains("not a running QEMU");
         if !is_none_yet || qemu.end().is_some() {
-            return (ran.code, ran.out + &ran.err);
+            return (ran.code, ran.out + ran.err.as_str());
         }
     }
 }
