@@ -40,7 +40,7 @@ pub(crate) fn run<'m, M: GuestMemory, F: Faults, T: Scribe>(
     let size = u64::from(operation.slot.size);
     // The verdict on a descriptor is asked once, also if it is carried out in several steps.
     if operation.at == 0 {
-        match path.ask(Point::Copy, operation.slot.sequence, operation.destination, size) {
+        match path.ask(Point::Copy, operation.slot.sequence, operation.slot.destination, size) {
             Verdict::Halt { chanerr } => {
                 return Err(refuse(&operation, ChanErr::from_bits(chanerr), Mark::Faulted, path));
             }
@@ -85,12 +85,12 @@ fn landed<M: GuestMemory, F: Faults, T: Scribe>(
     operation: &Operation,
     path: &Path<'_, M, F, T>,
 ) -> Result<Copied, Unfinished> {
-    let Operation { slot, destination, .. } = *operation;
+    let slot = operation.slot;
     let mark = match operation.corrupt {
         Some((offset, mask)) => corrupt(*operation, offset, mask, path.memory),
         None => Mark::Ok,
     };
-    path.event(Stage::Copy, slot.sequence, destination, slot.size.into(), mark);
+    path.event(Stage::Copy, slot.sequence, slot.destination, slot.size.into(), mark);
     Ok(Copied { slot })
 }
 
@@ -126,7 +126,7 @@ fn corrupt<M: GuestMemory>(operation: Operation, offset: u64, mask: u8, memory: 
         return Mark::Ok;
     }
     let offset = offset % u64::from(operation.slot.size);
-    let (address, _) = Break::place(operation.breaks.destination, operation.destination, offset, 1);
+    let (address, _) = Break::place(operation.breaks.destination, operation.slot.destination, offset, 1);
     let Ok(byte) = memory.resolve(Lane::Destination, address, 1, Want::Write) else { return Mark::Ok };
     match byte.read_obj::<u8>(0).and_then(|value| byte.write_obj(value ^ mask, 0)) {
         Ok(()) => Mark::Faulted,
@@ -141,7 +141,7 @@ fn refuse<M: GuestMemory, F: Faults, T: Scribe>(
     mark: Mark,
     path: &Path<'_, M, F, T>,
 ) -> Unfinished {
-    let Operation { slot, destination, .. } = *operation;
-    path.event(Stage::Copy, slot.sequence, destination, slot.size.into(), mark);
+    let slot = operation.slot;
+    path.event(Stage::Copy, slot.sequence, slot.destination, slot.size.into(), mark);
     Unfinished::Refused(Refused { slot, chanerr })
 }

@@ -33,7 +33,7 @@ pub(crate) struct Slot {
     pub(crate) control: Control,
     /// Bytes that it moves.
     pub(crate) size: u32,
-    /// For the trace alone.
+    /// Where they go to; 0 for what has no destination.
     pub(crate) destination: u64,
 }
 

@@ -6,7 +6,7 @@
 //! What few descriptors ask for, page breaks and context changes, leaves the loop here ([`Unplanned::Rare`]) and is
 //! planned by [`plan_rare`], so that a plain copy pays nothing for it.
 
-use ioat_spec::{ChanErr, Control, Descriptor, Opcode};
+use ioat_spec::{ChanErr, Control, Opcode};
 use ioat_stage::{Faults, Mark, Point, Stage, Verdict};
 
 use crate::fetch::{Fetched, Slot};
@@ -44,7 +44,6 @@ pub(crate) struct Operation {
     pub(crate) kind: Kind,
     /// The source's address; a fill's pattern; a context change's target.
     pub(crate) source: u64,
-    pub(crate) destination: u64,
     pub(crate) breaks: Breaks,
     /// Bytes done.
     pub(crate) at: u64,
@@ -150,15 +149,16 @@ pub(crate) fn piece<'m, M: GuestMemory>(operation: &Operation, memory: &'m M) ->
     }
     let left = u64::from(operation.slot.size) - at;
     let (source, before_source) = Break::place(breaks.source, operation.source, at, left);
-    let (destination, before_destination) = Break::place(breaks.destination, operation.destination, at, left);
+    let (destination, before_destination) =
+        Break::place(breaks.destination, operation.slot.destination, at, left);
     resolve(kind, source, destination, before_source.min(before_destination).min(PIECE_BYTES), memory)
 }
 
 /// The host memory of the next piece of an operation without breaks.
 #[inline(always)]
 fn ranges<'m, M: GuestMemory>(operation: &Operation, memory: &'m M) -> Result<Ranges<'m>, ChanErr> {
-    let Operation { kind, source, destination, at, .. } = *operation;
-    let len = (u64::from(operation.slot.size) - at).min(PIECE_BYTES);
+    let Operation { slot: Slot { size, destination, .. }, kind, source, at, .. } = *operation;
+    let len = (u64::from(size) - at).min(PIECE_BYTES);
     // `check` has proven that these sums do not wrap where they are addresses.
     resolve(kind, source.wrapping_add(at), destination.wrapping_add(at), len, memory)
 }
@@ -236,9 +236,8 @@ fn kind(control: Control, terms: &Terms) -> Result<Option<Kind>, ChanErr> {
 
 #[inline(always)]
 fn plain(fetched: &Fetched, kind: Kind) -> Operation {
-    let Descriptor { source, destination, .. } = fetched.descriptor;
-    let (slot, breaks) = (fetched.slot(), Breaks::NONE);
-    Operation { slot, kind, source, destination, breaks, at: 0, corrupt: None }
+    let (slot, source, breaks) = (fetched.slot(), fetched.descriptor.source, Breaks::NONE);
+    Operation { slot, kind, source, breaks, at: 0, corrupt: None }
 }
 
 /// A copy or a fill with page breaks. Nothing is moved unless all of it has an address.
@@ -254,8 +253,8 @@ fn broken(fetched: &Fetched, terms: &Terms) -> Result<Operation, ChanErr> {
     if wraps(descriptor.destination, breaks.destination) {
         return Err(ChanErr::DESTINATION_ADDRESS);
     }
-    let (source, destination) = (descriptor.source, descriptor.destination);
-    Ok(Operation { slot: fetched.slot(), kind, source, destination, breaks, at: 0, corrupt: None })
+    let source = descriptor.source;
+    Ok(Operation { slot: fetched.slot(), kind, source, breaks, at: 0, corrupt: None })
 }
 
 /// A context change (contract 1.4.1). Bit 0, INT_EN elsewhere, says that it is DCA's context; there is no other. It asks
@@ -265,8 +264,9 @@ fn context_change(fetched: &Fetched) -> Result<Operation, ChanErr> {
     if !control.dca_context_change() {
         return Err(ChanErr::CONTROL);
     }
-    let slot = Slot { control: control.with_int_en(false), size: 0, ..fetched.slot() };
+    let control = control.with_int_en(false);
+    let slot = Slot { control, size: 0, destination: 0, ..fetched.slot() };
     let source = fetched.descriptor.dca_context8().into();
-    let (kind, destination, breaks) = (Kind::Context, 0, Breaks::NONE);
-    Ok(Operation { slot, kind, source, destination, breaks, at: 0, corrupt: None })
+    let (kind, breaks) = (Kind::Context, Breaks::NONE);
+    Ok(Operation { slot, kind, source, breaks, at: 0, corrupt: None })
 }

@@ -78,7 +78,8 @@ fn open_sim(_: &Sim, _: Option<Arc<dyn Trace>>, _: SharedPause) -> anyhow::Resul
 /// The file, and the thread that writes it.
 fn writer(to: &TraceTo, pause: &SharedPause) -> anyhow::Result<TraceWriter> {
     let path = to.path.display();
-    TraceWriter::create(&to.path, pause.clone()).with_context(|| format!("cannot create the trace file {path}"))
+    TraceWriter::create(&to.path, pause.clone())
+        .with_context(|| format!("cannot create the trace file {path}"))
 }
 
 /// Where one side leaves its events.

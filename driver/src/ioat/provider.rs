@@ -112,9 +112,8 @@ impl IoatProvider {
         let registers: Vec<_> =
             (0..identity.channels).map(|index| ChannelRegisters::new(device.clone(), index)).collect();
         bring_up(device, &registers, &delivery)?;
-        let channel = |(index, registers)| {
-            Channel::new(index, registers, limits, device.pause.clone(), trace.clone())
-        };
+        let channel =
+            |(index, registers)| Channel::new(index, registers, limits, device.pause.clone(), trace.clone());
         let channels: Vec<_> = (0..).zip(registers).map(channel).collect();
         Ok(Arc::new(Self {
             identity,

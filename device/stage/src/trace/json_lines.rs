@@ -25,7 +25,8 @@ impl JsonLines {
     /// Writes to `out`, stamping with `clock`.
     #[must_use]
     pub fn new(out: Box<dyn Write + Send>, clock: Arc<dyn Pause>, header: &Header) -> Arc<Self> {
-        let mut inner = Inner { out: BufWriter::with_capacity(1 << 16, out), line: header.line().into_bytes() };
+        let mut inner =
+            Inner { out: BufWriter::with_capacity(1 << 16, out), line: header.line().into_bytes() };
         inner.write_line();
         Arc::new(Self { inner: Mutex::new(inner), clock, side: header.side })
     }
@@ -98,7 +99,8 @@ mod tests {
         });
         sink.flush();
         let text = std::fs::read_to_string(file.path()).unwrap();
-        let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let lines: Vec<serde_json::Value> =
+            text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         assert_eq!((&lines[0]["trace"], &lines[0]["detail"]), (&"netdma".into(), &"stages".into()));
         let line = &lines[1];
         assert!(line["t_ns"].as_u64().unwrap() > 0);

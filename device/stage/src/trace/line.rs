@@ -107,8 +107,15 @@ mod tests {
 
     #[test]
     fn every_kind_of_line_is_read_as_what_it_was_written() {
-        let executed =
-            Executed { channel: 1, generation: 2, sequence: 3, descriptor: 64, address: 5, len: 6, mark: Mark::Error(8) };
+        let executed = Executed {
+            channel: 1,
+            generation: 2,
+            sequence: 3,
+            descriptor: 64,
+            address: 5,
+            len: 6,
+            mark: Mark::Error(8),
+        };
         let lines = [
             Line::Header(Header::new(Side::Device, Detail::Stages, "vfio-user-ioat 0.1.0")),
             Line::Header(Header::simulated(Side::Driver, Detail::Descriptors, "netdma-lab")),

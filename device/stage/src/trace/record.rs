@@ -20,7 +20,15 @@ pub(super) fn of_event(t_ns: u64, event: &Event) -> Words {
     let Event { stage, channel, generation, sequence, address, len, mark, vector, processor } = *event;
     let has = [vector.map_or(0, |_| HAS_VECTOR), processor.map_or(0, |_| HAS_PROCESSOR)];
     let extra = u64::from(vector.unwrap_or(0)) | u64::from(processor.unwrap_or(0)) << 32;
-    [t_ns, sequence, address, len, extra, small(stage as u8, channel, has[0] | has[1], mark), generation.into()]
+    [
+        t_ns,
+        sequence,
+        address,
+        len,
+        extra,
+        small(stage as u8, channel, has[0] | has[1], mark),
+        generation.into(),
+    ]
 }
 
 /// The words of a descriptor's record.

@@ -187,7 +187,9 @@ fn a_redirected_trace_begins_with_its_headers_again() {
     writer.drain();
     for (disk, sequence) in [(first, 1), (second, 2)] {
         let lines = disk.lines();
-        assert!(matches!(&lines[..], [Line::Header(_), Line::Event(event)] if event.what.sequence == sequence));
+        assert!(
+            matches!(&lines[..], [Line::Header(_), Line::Event(event)] if event.what.sequence == sequence)
+        );
     }
 }
 
