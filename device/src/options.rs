@@ -199,7 +199,7 @@ impl Config {
 
     /// Opens the control socket, if there is to be one.
     pub(crate) fn listen_for_control(&self) -> anyhow::Result<Option<Listener>> {
-        Ok(self.control.as_deref().map(Listener::bind).transpose().context("--control")?)
+        self.control.as_deref().map(Listener::bind).transpose().context("--control")
     }
 
     /// The place, for the log.

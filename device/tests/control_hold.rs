@@ -1,5 +1,4 @@
 //! A channel that a bench holds: exactly so many descriptors, and everything that must go on all the same.
-#![expect(clippy::unwrap_used, reason = "what fails here fails its test")]
 
 mod core_support;
 

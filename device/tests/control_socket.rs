@@ -447,7 +447,7 @@ fn a_trace_is_switched_while_a_channel_works_and_loses_nothing_of_what_it_has_se
     memory.write_all_at(null.as_bytes(), 0).unwrap();
     engine.table().map(MEMORY, MEMORY_BYTES, Access::READ_WRITE, Some((memory, 0))).unwrap();
     engine.config_write(0x04, &[0x06, 0x00]);
-    let mut works = |count: u16| {
+    let works = |count: u16| {
         engine.bar_write(channel_base(1) + 0x10, &MEMORY.to_le_bytes());
         engine.bar_write(channel_base(1) + 0x06, &count.to_le_bytes());
         eventually("it is idle", || {

@@ -278,15 +278,14 @@ import json, socket, sys
 s = socket.socket(socket.AF_UNIX)
 s.settimeout(20)
 s.connect(sys.argv[1])
-f = s.makefile("rw", encoding="utf-8", newline="\n")
-greeting = json.loads(f.readline())["netdma"]
+lines = s.makefile("r", encoding="utf-8", newline="\n")
+greeting = json.loads(lines.readline())["netdma"]
 assert greeting["device"] == "skx" and "events" in greeting["capabilities"], greeting
 events = []
 def ask(command, **arguments):
-    f.write(json.dumps({"execute": command, "arguments": arguments, "id": [command]}) + "\n")
-    f.flush()
+    s.sendall((json.dumps({"execute": command, "arguments": arguments, "id": [command]}) + "\n").encode())
     while True:
-        message = json.loads(f.readline())
+        message = json.loads(lines.readline())
         if "event" in message:
             events.append(message)
             continue
