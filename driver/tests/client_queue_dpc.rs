@@ -16,8 +16,7 @@ fn open(vectors: Option<u16>) -> (Driver, Arc<Recorder>, Arc<ThreadPause>) {
     let trace = Recorder::new(1 << 12);
     let sim = Sim::open(SimOptions { vectors, ..SimOptions::default() }, pause.clone()).unwrap();
     // Nobody looks for lost interrupts: what is reported, a DPC reports.
-    let options =
-        Options { processors: 4, trace: trace.clone(), watchdog: PATIENCE, ..Options::default() };
+    let options = Options { processors: 4, trace: trace.clone(), watchdog: PATIENCE, ..Options::default() };
     (Driver::open(sim.device, options).unwrap(), trace, pause)
 }
 
@@ -69,7 +68,8 @@ fn the_first_of_the_processors_reports_what_a_channel_without_interrupts_has_fin
     let mut asked = 0;
     loop {
         asked += driver.queue_dpc(message, CpuSet32(0b1100)).unwrap().scheduled.len() as usize;
-        let reported: Vec<_> = dpcs(&trace, &*pause, asked).into_iter().filter(|(_, last)| *last != 0).collect();
+        let reported: Vec<_> =
+            dpcs(&trace, &*pause, asked).into_iter().filter(|(_, last)| *last != 0).collect();
         if let Some((processor, _)) = reported.first() {
             assert_eq!(*processor, 2);
             break;

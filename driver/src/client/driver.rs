@@ -15,8 +15,8 @@ use crate::hw::{Device, DmaBuffer};
 use crate::ioat::{Identity, IoatProvider};
 use crate::irql::AtPassive;
 use crate::ndis::{
-    Interrupt, InterruptType, MessageCounts, MessageInfoTable, NoSuchMessage, ProcessorCounts, Processors, Queued,
-    ndis_m_register_interrupt_ex,
+    Interrupt, InterruptType, MessageCounts, MessageInfoTable, NoSuchMessage, ProcessorCounts, Processors,
+    Queued, ndis_m_register_interrupt_ex,
 };
 
 /// How to open an engine.

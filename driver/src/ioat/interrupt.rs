@@ -13,7 +13,8 @@ use super::report::Latest;
 use crate::contract::{Completion, CpuNumber, CpuSet32};
 use crate::irql::{AtDirql, AtDispatch};
 use crate::ndis::{
-    DpcCall, DpcContext, DpcRequest, IsrResult, LineHandlers, MessageHandlers, MessageId, NoSuchMessage, Queued,
+    DpcCall, DpcContext, DpcRequest, IsrResult, LineHandlers, MessageHandlers, MessageId, NoSuchMessage,
+    Queued,
 };
 
 /// Set in the context of a DPC that another DPC asked for; the rest is the channel.

@@ -109,7 +109,10 @@ impl Evaluator {
 
 /// Rhai reserves these words for itself and does nothing with them; here they are names of functions.
 fn give_back_words(engine: &mut Engine) {
-    #[expect(deprecated, reason = "Rhai's mark for what may change in a later version; there is no other way")]
+    #[expect(
+        deprecated,
+        reason = "Rhai's mark for what may change in a later version; there is no other way"
+    )]
     engine.on_parse_token(|token, _, _| match token {
         Token::Reserved(word) if ["case", "null"].contains(&word.as_str()) => Token::Identifier(word),
         token => token,

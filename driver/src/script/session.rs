@@ -176,7 +176,9 @@ impl Session {
             return;
         }
         self.warnings.set(self.warnings.get() + 1);
-        let text = format!("{space} + {offset:#x} <- a raw write, while the attached driver runs this channel (device model 3.2)");
+        let text = format!(
+            "{space} + {offset:#x} <- a raw write, while the attached driver runs this channel (device model 3.2)"
+        );
         self.sink.warn(&Complaint::new(position, text).to_string());
     }
 

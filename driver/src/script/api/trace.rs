@@ -109,10 +109,13 @@ fn shown(recorded: &Recorded) -> Map {
     let known = |value: Option<u32>| value.map_or(Dynamic::UNIT, |value| INT::from(value).into());
     map([
         ("t_us", number(t_ns / 1000)),
-        ("side", match side {
-            Side::Device => "device".into(),
-            Side::Driver => "driver".into(),
-        }),
+        (
+            "side",
+            match side {
+                Side::Device => "device".into(),
+                Side::Driver => "driver".into(),
+            },
+        ),
         ("stage", event.stage.name().into()),
         ("channel", number(event.channel.into())),
         ("generation", number(event.generation.into())),

@@ -23,7 +23,9 @@ pub(super) enum FieldError {
         value: u64,
     },
     /// No operation is called so.
-    #[error("{0:?} is no operation: COPY, FILL, XOR, XOR_VAL, PQ, PQ_VAL, PQ_UP, PQ_16S, PQ_VAL_16S, CONTEXT_CHANGE")]
+    #[error(
+        "{0:?} is no operation: COPY, FILL, XOR, XOR_VAL, PQ, PQ_VAL, PQ_UP, PQ_16S, PQ_VAL_16S, CONTEXT_CHANGE"
+    )]
     UnknownOperation(String),
 }
 
@@ -42,16 +44,31 @@ pub(super) struct Field {
 }
 
 impl Field {
-    const fn dword(name: &'static str, also: &'static [&'static str], offset: usize, says: &'static str) -> Self {
+    const fn dword(
+        name: &'static str,
+        also: &'static [&'static str],
+        offset: usize,
+        says: &'static str,
+    ) -> Self {
         Self { name, also, offset, width: 4, mask: u32::MAX as u64, says }
     }
 
-    const fn qword(name: &'static str, also: &'static [&'static str], offset: usize, says: &'static str) -> Self {
+    const fn qword(
+        name: &'static str,
+        also: &'static [&'static str],
+        offset: usize,
+        says: &'static str,
+    ) -> Self {
         Self { name, also, offset, width: 8, mask: u64::MAX, says }
     }
 
     /// Bits of the control word.
-    const fn control(name: &'static str, also: &'static [&'static str], bits: Control, says: &'static str) -> Self {
+    const fn control(
+        name: &'static str,
+        also: &'static [&'static str],
+        bits: Control,
+        says: &'static str,
+    ) -> Self {
         Self {
             name,
             also,
@@ -117,24 +134,69 @@ impl Field {
 /// All fields, in the order of their addresses; the control word before its bits.
 pub(super) const FIELDS: &[Field] = &[
     Field::dword("SIZE", &["TransferSize", "LEN"], offset_of!(Descriptor, size), "bytes to move"),
-    Field::dword("CONTROL", &["ControlFlags"], offset_of!(Descriptor, control), "the control word as a whole"),
+    Field::dword(
+        "CONTROL",
+        &["ControlFlags"],
+        offset_of!(Descriptor, control),
+        "the control word as a whole",
+    ),
     Field::control("INT_EN", &["interrupt"], Control::new().with_int_en(true), "interrupt when it is done"),
     Field::control("SRC_SNOOP_DIS", &[], Control::new().with_src_snoop_dis(true), "without effect"),
     Field::control("DST_SNOOP_DIS", &[], Control::new().with_dst_snoop_dis(true), "without effect"),
-    Field::control("CMPL_WR", &["status"], Control::new().with_cmpl_wr(true), "store the completion word when it is done"),
-    Field::control("FENCE", &["serialize"], Control::new().with_fence(true), "its writes land before the next is read"),
+    Field::control(
+        "CMPL_WR",
+        &["status"],
+        Control::new().with_cmpl_wr(true),
+        "store the completion word when it is done",
+    ),
+    Field::control(
+        "FENCE",
+        &["serialize"],
+        Control::new().with_fence(true),
+        "its writes land before the next is read",
+    ),
     Field::control("NULL", &[], Control::new().with_null(true), "moves nothing"),
-    Field::control("SRC_PAGE_BREAK", &[], Control::new().with_src_page_break(true), "the source goes on at NEXT_SRC"),
-    Field::control("DST_PAGE_BREAK", &[], Control::new().with_dst_page_break(true), "the destination goes on at NEXT_DST"),
+    Field::control(
+        "SRC_PAGE_BREAK",
+        &[],
+        Control::new().with_src_page_break(true),
+        "the source goes on at NEXT_SRC",
+    ),
+    Field::control(
+        "DST_PAGE_BREAK",
+        &[],
+        Control::new().with_dst_page_break(true),
+        "the destination goes on at NEXT_DST",
+    ),
     Field::control("BUNDLE", &[], Control::new().with_bundle(true), "without effect"),
     Field::control("DST_DCA", &[], Control::new().with_dst_dca(true), "cache hint, without effect"),
     Field::control("HINT", &[], Control::new().with_hint(true), "without effect"),
     Field::control("OPCODE", &["OP"], Control::new().with_opcode(u8::MAX), "the operation"),
-    Field::qword("SRC", &["SOURCE", "SourceAddress", "PATTERN"], offset_of!(Descriptor, source), "source address; a fill's pattern"),
-    Field::qword("DST", &["DESTINATION", "DestinationAddress"], offset_of!(Descriptor, destination), "destination address"),
+    Field::qword(
+        "SRC",
+        &["SOURCE", "SourceAddress", "PATTERN"],
+        offset_of!(Descriptor, source),
+        "source address; a fill's pattern",
+    ),
+    Field::qword(
+        "DST",
+        &["DESTINATION", "DestinationAddress"],
+        offset_of!(Descriptor, destination),
+        "destination address",
+    ),
     Field::qword("NEXT", &["NextDescriptor"], offset_of!(Descriptor, next), "address of the next descriptor"),
-    Field::qword("NEXT_SRC", &["NextSourceAddress"], offset_of!(Descriptor, next_source), "second page of the source"),
-    Field::qword("NEXT_DST", &["NextDestinationAddress"], offset_of!(Descriptor, next_destination), "second page of the destination"),
+    Field::qword(
+        "NEXT_SRC",
+        &["NextSourceAddress"],
+        offset_of!(Descriptor, next_source),
+        "second page of the source",
+    ),
+    Field::qword(
+        "NEXT_DST",
+        &["NextDestinationAddress"],
+        offset_of!(Descriptor, next_destination),
+        "second page of the destination",
+    ),
     Field::qword("USER1", &["UserContext1"], offset_of!(Descriptor, user), "belongs to software"),
     Field::qword("USER2", &["UserContext2"], offset_of!(Descriptor, user) + 8, "belongs to software"),
 ];

@@ -167,7 +167,9 @@ fn asked(map: &Map) -> Result<u32, Failure> {
     let mut word = 0;
     for (name, value) in map {
         let field = Field::control_bit(name).map_err(thrown)?;
-        let on = value.as_bool().map_err(|kind| failed(format!("control bit {name}: give true or false, not {kind}")))?;
+        let on = value
+            .as_bool()
+            .map_err(|kind| failed(format!("control bit {name}: give true or false, not {kind}")))?;
         if on {
             word |= field.mask();
         }

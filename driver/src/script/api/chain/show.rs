@@ -66,7 +66,8 @@ mod tests {
         assert_eq!(line(&copy), "COPY 4096 bytes from 0x1000 to 0x2000, INT_EN CMPL_WR, next 0x3040");
         let null = Descriptor { control: control.with_null(true).into_bits(), next: 0, ..copy };
         assert_eq!(line(&null), "NULL, INT_EN CMPL_WR, the last");
-        let fill = Descriptor { control: Control::new().with_opcode(1).into_bits(), source: 0xab, next: 0, ..copy };
+        let fill =
+            Descriptor { control: Control::new().with_opcode(1).into_bits(), source: 0xab, next: 0, ..copy };
         assert_eq!(line(&fill), "FILL 4096 bytes at 0x2000 with 0x00000000000000ab, the last");
         let odd = Descriptor { control: Control::new().with_opcode(0x42).into_bits(), next: 0, ..copy };
         assert_eq!(line(&odd), "OPCODE 0x42, 4096 bytes from 0x1000 to 0x2000, the last");

@@ -29,10 +29,13 @@ pub(in super::super) struct Chain {
 impl Chain {
     pub(super) fn new(session: &Rc<Session>, count: INT, ring: bool) -> Result<Self, Failure> {
         if !(1..=MOST).contains(&count) {
-            return Err(failed(format!("a chain of {count} descriptors: give 1 to {MOST}, what DMACOUNT can count")));
+            return Err(failed(format!(
+                "a chain of {count} descriptors: give 1 to {MOST}, what DMACOUNT can count"
+            )));
         }
         let count = usize::try_from(count).unwrap_or(0);
-        let chain = Self { memory: Buffer::allocate(session, count * DESCRIPTOR_SIZE, Placement::default())?, count };
+        let chain =
+            Self { memory: Buffer::allocate(session, count * DESCRIPTOR_SIZE, Placement::default())?, count };
         for slot in 0..count {
             let next = match slot + 1 {
                 next if next < count => chain.at(next),
@@ -53,7 +56,14 @@ impl Chain {
         self.slot(i).map(|slot| int(self.at(slot)))
     }
 
-    pub(super) fn copy(&self, i: INT, from: &Dynamic, to: &Dynamic, bytes: INT, control: &Map) -> Result<(), Failure> {
+    pub(super) fn copy(
+        &self,
+        i: INT,
+        from: &Dynamic,
+        to: &Dynamic,
+        bytes: INT,
+        control: &Map,
+    ) -> Result<(), Failure> {
         let (source, destination) = (address("the source", from)?, address("the destination", to)?);
         self.make(i, bytes, Control::new(), source, destination, control)
     }
@@ -63,7 +73,14 @@ impl Chain {
         self.make(i, 1, Control::new().with_null(true), 0, 0, control)
     }
 
-    pub(super) fn fill(&self, i: INT, to: &Dynamic, bytes: INT, pattern: INT, control: &Map) -> Result<(), Failure> {
+    pub(super) fn fill(
+        &self,
+        i: INT,
+        to: &Dynamic,
+        bytes: INT,
+        pattern: INT,
+        control: &Map,
+    ) -> Result<(), Failure> {
         let fill = Control::new().with_opcode(Opcode::Fill as u8);
         self.make(i, bytes, fill, bits(pattern), address("the destination", to)?, control)
     }
@@ -132,7 +149,10 @@ impl Chain {
         let size = size.map_err(|_| failed(format!("{bytes} bytes: SIZE takes 0 to {:#x}", u32::MAX)))?;
         let control = operation.into_bits() | asked(control)?;
         let before = self.load(slot)?;
-        self.store(slot, &Descriptor { size, control, source, destination, next_source: 0, next_destination: 0, ..before })
+        self.store(
+            slot,
+            &Descriptor { size, control, source, destination, next_source: 0, next_destination: 0, ..before },
+        )
     }
 
     fn slot(&self, i: INT) -> Result<usize, Failure> {

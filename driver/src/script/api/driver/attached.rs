@@ -73,7 +73,8 @@ impl Attached {
     pub(super) fn queue_dpc(&self, message: INT, targets: INT) -> Result<INT, Failure> {
         let targets = options::processors("the bitmap of processors", targets)?;
         let driver = self.client()?;
-        let unknown = |_| failed(format!("message {message}: give 0 to {}", driver.messages().len().saturating_sub(1)));
+        let unknown =
+            |_| failed(format!("message {message}: give 0 to {}", driver.messages().len().saturating_sub(1)));
         let queued = driver.queue_dpc(small("message", message)?, targets).map_err(unknown)?;
         Ok(queued.scheduled.0.into())
     }

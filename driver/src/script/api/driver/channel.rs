@@ -100,7 +100,9 @@ impl Channel {
             }
             let operations = batch.operations();
             if operations == 0 {
-                return Err(failed("there is nothing to submit: collect operations first, with copy, fill or null"));
+                return Err(failed(
+                    "there is nothing to submit: collect operations first, with copy, fill or null",
+                ));
             }
             open.under_way.push(batch.submit().map_err(thrown)?);
             open.collected.clear();

@@ -19,7 +19,9 @@ pub(super) fn of_driver(map: &Map) -> Result<Options, Failure> {
         match name.as_str() {
             "processors" => options.processors = within(name, value, 1, 32)?,
             "timeout_ms" => options.timeout = Duration::from_millis(within(name, value, 1, u32::MAX)?.into()),
-            "watchdog_ms" => options.watchdog = Duration::from_millis(within(name, value, 1, u32::MAX)?.into()),
+            "watchdog_ms" => {
+                options.watchdog = Duration::from_millis(within(name, value, 1, u32::MAX)?.into())
+            }
             _ => return Err(unknown("driver", name, "processors, timeout_ms, watchdog_ms")),
         }
     }

@@ -4,8 +4,8 @@ use std::cell::{OnceCell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use rhai::Map;
 use ioat_spec::register::channel_base;
+use rhai::Map;
 
 use super::super::super::failure::{Failure, failed};
 use super::super::super::{Recording, Session};
@@ -56,7 +56,9 @@ pub(super) fn attach(session: &Rc<Session>, map: &Map) -> Result<Rc<Attached>, F
     if slot.events.get().is_some() {
         return Err(failed(match slot.is_attached() {
             true => "a driver is attached already: one engine has one driver",
-            false => "the driver of this session was closed, and with it its interrupts for good: start a new session",
+            false => {
+                "the driver of this session was closed, and with it its interrupts for good: start a new session"
+            }
         }));
     }
     session.interrupts.lend().map_err(failed)?;
