@@ -34,7 +34,8 @@ pub(crate) fn stable_kernel() -> Vec<Trial> {
         guest.check("edu_is_brought_up_by_its_script", scripts::edu),
         guest.check("our_device_is_brought_up_by_its_scripts", scripts::our_device),
         guest.check("a_script_cut_short_leaves_edu_alone_and_usable", scripts::cut_short_on_edu),
-        guest.check("a_script_cut_short_leaves_our_engine_alone_and_usable", scripts::cut_short_on_our_device),
+        guest
+            .check("a_script_cut_short_leaves_our_engine_alone_and_usable", scripts::cut_short_on_our_device),
         guest.check("a_killed_client_leaves_a_device_that_works", kills::client_mid_copy),
         guest.check(
             "stock_ioatdma_has_four_channels_and_four_vectors_that_count",

@@ -12,8 +12,9 @@ use netdma_vm::initramfs::Addition;
 /// Where the scripts are in the guest.
 const SCRIPTS: &str = "/bringup";
 
-/// QEMU's own devices of this guest: one with an interrupt and DMA, and one with neither, but with I/O ports.
-pub(crate) const EMULATED: [&str; 2] = ["edu", "pci-testdev"];
+/// QEMU's own devices of this guest: one with an interrupt and DMA, one with neither, but with I/O ports, and one with every
+/// kind of BAR, interrupt and capability.
+pub(crate) const EMULATED: [&str; 3] = ["edu", "pci-testdev", "e1000e"];
 
 /// Bus mastering, in the low byte of the command register.
 const BUS_MASTER: u8 = 1 << 2;
@@ -57,9 +58,13 @@ pub(crate) fn edu(guest: &mut Guest) -> Result<()> {
 /// Any function says what it is and has.
 pub(crate) fn probe(guest: &mut Guest) -> Result<()> {
     let ours = guest.vm.bdf(0);
-    let expected: [(&str, &[&str]); 3] = [
+    let expected: [(&str, &[&str]); 4] = [
         (&emulated::bdf(0), &["1234:11e8", "something that has no class", "1 MiB", "1 message(s)", "INTA"]),
         (&emulated::bdf(1), &["1b36:0005", "I/O ports", "no line; offered here: INTx 0, MSI 0, MSI-X 0"]),
+        (
+            &emulated::bdf(2),
+            &["8086:10d3", "Ethernet controller", "expansion ROM", "AER", "serial number", "5 message(s)"],
+        ),
         (&ours, &["8086:2021", "system peripheral", "16 KiB", "MSI-X", "4 message(s)"]),
     ];
     for (bdf, parts) in expected {
