@@ -1,5 +1,4 @@
 //! A program that exists only here, and what is made of it.
-#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 use super::*;
 use crate::section::{Section, escaped};
