@@ -16,3 +16,6 @@ pub mod ioat;
 pub mod client;
 
 pub mod conformance;
+
+#[cfg(feature = "script")]
+pub mod script;

@@ -39,6 +39,9 @@ pub(crate) enum Command {
     Selftest(SelftestArguments),
     /// Check every statement of the contract on an engine, and print KTAP or JSON.
     Conformance(ConformanceArguments),
+    /// Run a Rhai script on a device: any PCI function, its registers by name, DMA, interrupts, checks.
+    #[cfg(feature = "script")]
+    Script(ScriptArguments),
 }
 
 /// On what a command runs.
@@ -73,6 +76,53 @@ pub(crate) struct InfoArguments {
     /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// On what a script or the shell works, and how.
+#[cfg(feature = "script")]
+#[derive(Args, Debug)]
+pub(crate) struct SessionArguments {
+    #[command(flatten)]
+    pub(crate) on: OnArguments,
+
+    /// The names of the device's registers, a TOML table [default: the one that is built in for the device, if any]
+    #[arg(long, value_name = "FILE.toml")]
+    pub(crate) registers: Option<PathBuf>,
+
+    /// Do not warn of register writes that the table forbids.
+    #[arg(long)]
+    pub(crate) force: bool,
+
+    /// The control socket of the device program behind --on, for faults and its state
+    #[arg(long, value_name = "PATH")]
+    pub(crate) control: Option<PathBuf>,
+}
+
+#[cfg(feature = "script")]
+#[derive(Args, Debug)]
+pub(crate) struct ScriptArguments {
+    /// The script
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+
+    /// Its arguments: the array ARGS. What begins with a dash stands behind `--`.
+    #[arg(value_name = "ARGS")]
+    pub(crate) arguments: Vec<String>,
+
+    #[command(flatten)]
+    pub(crate) session: SessionArguments,
+
+    /// Write the outcome as JUnit XML to this file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) junit: Option<PathBuf>,
+
+    /// Print KTAP on standard output; the script's own lines are comments in it.
+    #[arg(long)]
+    pub(crate) ktap: bool,
+
+    /// How long all of it may take [default: as long as it likes]
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) timeout_ms: Option<u64>,
 }
 
 /// How a command drives the engine.
@@ -193,6 +243,7 @@ Examples:
   netdma list                                              the engines of this host
   netdma selftest --on 0000:00:04.0                        one of them, bound to vfio-pci
   netdma conformance --only C-QD                           what the contract says of NdisMQueueDpc, checked
+  netdma script scripts/bringup/ioat-first-copy.rhai       a first copy, by hand
 
 Fault rules (--fault, on sim):
   msix: drop   complete: drop, early, misaddress(+N|-N)   copy: corrupt(OFFSET[, MASK])
@@ -204,7 +255,7 @@ Exit codes:
   1  a verification or an operation failed
   2  the command line makes no sense
   3  the device could not be opened, or is gone
-  4  conformance: nothing could be checked";
+  4  conformance, script: nothing could be checked";
 
 /// Parses the command line. The error is the exit code; what is to be said has been said.
 pub(crate) fn parse() -> Result<Arguments, ExitCode> {

@@ -11,6 +11,8 @@ use super::args::{
     ConformanceArguments, CopyArguments, DriveArguments, InfoArguments, OnArguments, PlaceArguments,
     SelftestArguments,
 };
+#[cfg(feature = "script")]
+use super::args::{ScriptArguments, SessionArguments};
 use super::exit::Usage;
 use super::sizes;
 
@@ -142,6 +144,49 @@ pub(crate) fn conformance(flags: ConformanceArguments) -> Result<Conformance, Us
         (.., false) => Work::Run(on, Output::Ktap),
     };
     Ok(Conformance { only, work })
+}
+
+/// On what a script or the shell works, and how.
+#[cfg(feature = "script")]
+pub(crate) struct Session {
+    pub(crate) on: On,
+    pub(crate) registers: Option<PathBuf>,
+    pub(crate) force: bool,
+    pub(crate) control: Option<PathBuf>,
+}
+
+/// Checks it.
+#[cfg(feature = "script")]
+pub(crate) fn session(flags: SessionArguments) -> Result<Session, Usage> {
+    let SessionArguments { on: place, registers, force, control } = flags;
+    let on = on(place)?;
+    if control.is_some() && !matches!(on, On::Socket(_)) {
+        return Err(Usage(format!(
+            "--control with --on {}: it is for a device program's socket: use --on socket:PATH (the virtual engine in \
+             this process needs no control socket)",
+            on.written()
+        )));
+    }
+    Ok(Session { on, registers, force, control })
+}
+
+/// A checked `script`.
+#[cfg(feature = "script")]
+pub(crate) struct Script {
+    pub(crate) file: PathBuf,
+    pub(crate) arguments: Vec<String>,
+    pub(crate) session: Session,
+    pub(crate) junit: Option<PathBuf>,
+    pub(crate) ktap: bool,
+    pub(crate) timeout: Option<Duration>,
+}
+
+/// Checks `script`.
+#[cfg(feature = "script")]
+pub(crate) fn script(flags: ScriptArguments) -> Result<Script, Usage> {
+    let ScriptArguments { file, arguments, session: place, junit, ktap, timeout_ms } = flags;
+    let timeout = timeout_ms.map(Duration::from_millis);
+    Ok(Script { file, arguments, session: session(place)?, junit, ktap, timeout })
 }
 
 /// The statements that `only` names, in their own order; without a name all.

@@ -23,6 +23,12 @@ mod selftest;
 
 mod conformance;
 
+#[cfg(feature = "script")]
+mod session;
+
+#[cfg(feature = "script")]
+mod script;
+
 mod report;
 
 mod table;
@@ -51,5 +57,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Copy(flags) => copy::run(&config::copy(flags)?),
         Command::Selftest(flags) => selftest::run(&config::selftest(flags)?),
         Command::Conformance(flags) => conformance::run(&config::conformance(flags)?),
+        #[cfg(feature = "script")]
+        Command::Script(flags) => script::run(config::script(flags)?),
     }
 }

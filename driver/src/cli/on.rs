@@ -52,12 +52,18 @@ fn open_sim(options: &Sim, trace: Option<Arc<dyn Trace>>, pause: SharedPause) ->
 
 #[cfg(not(feature = "sim"))]
 fn open_sim(_: &Sim, _: Option<Arc<dyn Trace>>, _: SharedPause) -> anyhow::Result<Opened> {
-    Err(super::exit::Usage(
+    Err(without_sim())
+}
+
+/// What to say where there is no device in this process.
+#[cfg(not(feature = "sim"))]
+pub(crate) fn without_sim() -> anyhow::Error {
+    super::exit::Usage(
         "this program was built without the in-process device: build it with the feature `sim`, or give \
          --on socket:PATH or a PCI address"
             .into(),
     )
-    .into())
+    .into()
 }
 
 /// One file for the events of both sides.

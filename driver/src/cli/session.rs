@@ -1,0 +1,86 @@
+//! Opens a session for a script or the shell: the device, whatever it is, and what can be told to it and of it.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::Context;
+use ioat_stage::pause::SharedPause;
+use ioat_stage::{Side, ThreadPause};
+use netdma::hw;
+use netdma::script::{EventDesk, FaultDesk, Parts, Recording, Session, Sink};
+
+use super::config::{self, On, Sim};
+
+/// Events that are kept for `trace()`.
+const EVENTS: usize = 1 << 16;
+
+/// Opens it. `arguments` and `limit` are the script's.
+pub(crate) fn open(
+    config: &config::Session,
+    arguments: Vec<String>,
+    limit: Option<Duration>,
+    sink: Box<dyn Sink>,
+) -> anyhow::Result<Rc<Session>> {
+    let config::Session { on, registers: _, force, control: _ } = config;
+    let pause: SharedPause = Arc::new(ThreadPause::new());
+    let recording = Recording::new(pause.clone(), EVENTS);
+    let Opened { device, faults } = open_device(on, pause, &recording)?;
+    let events: Option<Arc<dyn EventDesk>> = Some(recording);
+    let (place, force, interrupt) = (on.written(), *force, interrupts());
+    let parts = Parts { device, place, force, faults, events, arguments, limit, interrupt, sink };
+    Ok(Session::new(parts))
+}
+
+struct Opened {
+    device: hw::Device,
+    faults: Option<Arc<dyn FaultDesk>>,
+}
+
+/// Any function will do: what it is, the script finds out.
+fn open_device(on: &On, pause: SharedPause, recording: &Arc<Recording>) -> anyhow::Result<Opened> {
+    match on {
+        On::Sim(options) => open_sim(options, pause, recording).context("--on sim"),
+        On::Socket(path) => {
+            let options = hw::socket::Options { any_function: true, ..Default::default() };
+            Ok(Opened { device: hw::socket::open_with(path, pause, &options)?, faults: None })
+        }
+        On::Function(address) => {
+            let options = hw::vfio::Options { any_function: true, ..Default::default() };
+            Ok(Opened { device: hw::vfio::open_with(&address.to_string(), pause, &options)?, faults: None })
+        }
+    }
+}
+
+#[cfg(feature = "sim")]
+fn open_sim(options: &Sim, pause: SharedPause, recording: &Arc<Recording>) -> anyhow::Result<Opened> {
+    let Sim { profile, channels, vectors, rules } = options.clone();
+    let trace = Some(recording.sink(Side::Device));
+    let options = hw::sim::SimOptions { profile, channels, vectors, rules, trace, ..Default::default() };
+    let sim = hw::sim::Sim::open(options, pause)?;
+    Ok(Opened { device: sim.device, faults: Some(sim.faults) })
+}
+
+#[cfg(not(feature = "sim"))]
+fn open_sim(_: &Sim, _: SharedPause, _: &Arc<Recording>) -> anyhow::Result<Opened> {
+    Err(super::on::without_sim())
+}
+
+/// Set by Ctrl-C and SIGTERM from now on: the session ends by itself then. Ctrl-\ still kills.
+fn interrupts() -> Arc<AtomicBool> {
+    static CAME: std::sync::OnceLock<Arc<AtomicBool>> = std::sync::OnceLock::new();
+    extern "C" fn came(_: libc::c_int, _: *mut libc::siginfo_t, _: *mut libc::c_void) {
+        // `get` and a store are all that is done here: both are safe in a signal handler.
+        if let Some(flag) = CAME.get() {
+            flag.store(true, Ordering::Relaxed);
+        }
+    }
+    let flag = CAME.get_or_init(Arc::default).clone();
+    for signal in [libc::SIGINT, libc::SIGTERM] {
+        if let Err(error) = vmm_sys_util::signal::register_signal_handler(signal, came) {
+            log::warn!("signal {signal} will end this program at once: {error}");
+        }
+    }
+    flag
+}
