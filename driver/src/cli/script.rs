@@ -27,6 +27,10 @@ impl Sink for Plain {
         println!("{text}");
     }
 
+    fn complain(&self, text: &str) {
+        eprintln!("netdma: failed: {text}");
+    }
+
     fn warn(&self, text: &str) {
         eprintln!("netdma: warning: {text}");
     }

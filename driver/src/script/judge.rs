@@ -1,6 +1,7 @@
 //! What a script has found out so far: its cases, and what was not as it should be.
 
 use std::cell::RefCell;
+use std::fmt;
 
 use ioat_stage::pause::SharedPause;
 use rhai::Position;
@@ -25,6 +26,16 @@ pub struct Complaint {
     pub column: Option<usize>,
     /// What was expected and what was found.
     pub text: String,
+}
+
+impl fmt::Display for Complaint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.line, self.column) {
+            (Some(line), Some(column)) => write!(f, "line {line}, column {column}: {}", self.text),
+            (Some(line), None) => write!(f, "line {line}: {}", self.text),
+            _ => f.write_str(&self.text),
+        }
+    }
 }
 
 impl Complaint {

@@ -16,6 +16,12 @@ mod recording;
 
 mod undo;
 
+mod number;
+
+mod buffer;
+
+mod dump;
+
 mod judge;
 
 mod failure;

@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use ioat_stage::pause::deadline;
 
+use super::buffer::Buffers;
 use super::desk::{EventDesk, FaultDesk};
 use super::failure::{End, Failure};
-use super::judge::Judge;
+use super::judge::{Complaint, Judge};
 use super::undo::Undos;
 use crate::hw::Device;
 
@@ -18,6 +19,9 @@ use crate::hw::Device;
 pub trait Sink {
     /// A line of the script's own output. It may have several lines.
     fn log(&self, text: &str);
+
+    /// Something was not as it should be, and the script goes on.
+    fn complain(&self, text: &str);
 
     /// Something that the script did and better had not.
     fn warn(&self, text: &str);
@@ -60,6 +64,7 @@ pub struct Session {
     /// The device went away, with the words for it.
     pub(super) gone: RefCell<Option<String>>,
     pub(super) undos: Undos,
+    pub(super) buffers: Buffers,
     limit: Option<Duration>,
     until_ns: Option<u64>,
     interrupt: Arc<AtomicBool>,
@@ -91,6 +96,7 @@ impl Session {
             warnings: Cell::new(0),
             gone: RefCell::new(None),
             undos: Undos::default(),
+            buffers: Buffers::default(),
             limit,
             until_ns,
             interrupt,
@@ -120,7 +126,13 @@ impl Session {
         self.undos.run()
     }
 
-    /// Something is to be undone when the script ends, before what was added earlier.
+    /// Something was not as it should be, and the script goes on. It is said at once.
+    pub(super) fn complain(&self, complaint: Complaint) {
+        self.sink.complain(&complaint.to_string());
+        self.judge.complain(complaint);
+    }
+
+    /// Why the script shall end now, if it shall.
     pub(super) fn ends(&self) -> Option<End> {
         if self.interrupt.load(Ordering::Relaxed) {
             return Some(End::Interrupted);

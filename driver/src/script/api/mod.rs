@@ -4,6 +4,8 @@ mod config;
 
 mod bars;
 
+mod memory;
+
 mod judging;
 
 mod output;
@@ -27,7 +29,7 @@ macro_rules! groups {
 }
 
 /// In the order of `help()`.
-const GROUPS: &[Group] = groups!(config, bars, judging, output);
+const GROUPS: &[Group] = groups!(config, bars, memory, judging, output);
 
 /// Registers all functions, working on `session`.
 pub(super) fn register(engine: &mut Engine, session: &Rc<Session>) {

@@ -1,0 +1,129 @@
+//! A script's DMA buffer.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::Session;
+use super::failure::{Failure, failed, of_hw};
+use crate::hw::{DmaBuffer, Placement};
+
+/// Memory that the device can reach while it is mapped. Copies of it are the same memory.
+#[derive(Clone)]
+pub(super) struct Buffer(Rc<Held>);
+
+struct Held {
+    memory: RefCell<Arc<DmaBuffer>>,
+    mapped: Cell<bool>,
+}
+
+impl Buffer {
+    /// Allocates and maps; the session unmaps it at the latest when it is wound up.
+    pub(super) fn allocate(session: &Session, len: usize, placement: Placement) -> Result<Self, Failure> {
+        let memory = session.device.memory.allocate_at(len, placement);
+        let memory = memory.map_err(|error| of_hw(session, &error))?;
+        let held = Held { memory: RefCell::new(Arc::new(memory)), mapped: Cell::new(true) };
+        let buffer = Self(Rc::new(held));
+        session.buffers.keep(buffer.clone());
+        Ok(buffer)
+    }
+
+    /// The memory, for the driver: while somebody holds it, it cannot be unmapped.
+    pub(super) fn memory(&self) -> Arc<DmaBuffer> {
+        self.0.memory.borrow().clone()
+    }
+
+    /// Where the device sees it, or last saw it.
+    pub(super) fn iova(&self) -> u64 {
+        self.0.memory.borrow().iova()
+    }
+
+    /// Bytes.
+    pub(super) fn len(&self) -> usize {
+        self.0.memory.borrow().len()
+    }
+
+    /// The device can reach it.
+    pub(super) fn is_mapped(&self) -> bool {
+        self.0.mapped.get()
+    }
+
+    /// Copies bytes out.
+    pub(super) fn read(&self, offset: usize, data: &mut [u8]) -> Result<(), Failure> {
+        self.check(offset, data.len())?;
+        self.0.memory.borrow().read(offset, data).map_err(|error| failed(error.to_string()))
+    }
+
+    /// Copies bytes in.
+    pub(super) fn write(&self, offset: usize, data: &[u8]) -> Result<(), Failure> {
+        self.check(offset, data.len())?;
+        self.0.memory.borrow().write(offset, data).map_err(|error| failed(error.to_string()))
+    }
+
+    /// Loads a word in one access, if it is aligned.
+    pub(super) fn load(&self, offset: usize) -> Result<u64, Failure> {
+        if offset % 8 == 0 {
+            self.check(offset, 8)?;
+            return self.0.memory.borrow().load_u64(offset).map_err(|error| failed(error.to_string()));
+        }
+        let mut data = [0; 8];
+        self.read(offset, &mut data)?;
+        Ok(u64::from_le_bytes(data))
+    }
+
+    /// Stores a word in one access, if it is aligned.
+    pub(super) fn store(&self, offset: usize, value: u64) -> Result<(), Failure> {
+        if offset % 8 == 0 {
+            self.check(offset, 8)?;
+            return self
+                .0
+                .memory
+                .borrow()
+                .store_u64(offset, value)
+                .map_err(|error| failed(error.to_string()));
+        }
+        self.write(offset, &value.to_le_bytes())
+    }
+
+    /// Checks that a range lies inside.
+    pub(super) fn check(&self, offset: usize, len: usize) -> Result<(), Failure> {
+        match offset.checked_add(len) {
+            Some(end) if end <= self.len() => Ok(()),
+            _ => Err(failed(format!(
+                "{len} bytes at offset {offset:#x} are not all inside this buffer of {:#x} bytes",
+                self.len()
+            ))),
+        }
+    }
+
+    /// Only the session names it any more.
+    fn is_forgotten(&self) -> bool {
+        Rc::strong_count(&self.0) == 1
+    }
+}
+
+/// All buffers of a session.
+///
+/// A script's variable may go away while the device still works on its memory (a case that failed, say). So the
+/// session keeps every buffer until it is wound up, or until there is much that nobody names any more.
+#[derive(Default)]
+pub(super) struct Buffers(RefCell<Vec<Buffer>>);
+
+impl Buffers {
+    /// Bytes of forgotten buffers that are kept.
+    const FORGOTTEN: usize = 64 << 20;
+
+    fn keep(&self, buffer: Buffer) {
+        let mut all = self.0.borrow_mut();
+        all.push(buffer);
+        let forgotten: usize = all.iter().filter(|buffer| buffer.is_forgotten()).map(Buffer::len).sum();
+        if forgotten > Self::FORGOTTEN {
+            all.retain(|buffer| !buffer.is_forgotten());
+        }
+    }
+
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.0.borrow().len()
+    }
+}
