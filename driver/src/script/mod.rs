@@ -34,13 +34,21 @@ mod evaluator;
 
 mod run;
 
+mod findings;
+
+mod vocabulary;
+
+pub mod record;
+
 pub use desk::{EventDesk, FaultDesk};
 pub use entry::Entry;
-pub use evaluator::{ErrorKind, Evaluator, ScriptError};
+pub use evaluator::{ErrorKind, Evaluator, Mark, ScriptError};
+pub use findings::Findings;
 pub use judge::{Case, Complaint, Verdict};
 pub use recording::{Recorded, Recording};
 pub use run::{Outcome, Summary, run};
 pub use session::{Parts, Session, Sink};
+pub use vocabulary::RegisterNames;
 
 /// Every function that a script can call, group by group: what `help()` and completion read.
 pub fn entries() -> impl Iterator<Item = &'static Entry> {

@@ -243,10 +243,7 @@ mod tests {
         record.keep("get(\"CHANCNT\")", Some(4));
         record.keep("put(\"CHAN0.CHANCTRL\", 1); get(\"CHAN0.CHANSTS\", \"STATUS\"); // idle", Some(-1));
         record.keep("get(\"CHANCNT\") + 1", Some(5));
-        assert_eq!(
-            body(&record, Readings::Repeat).lines().next().unwrap(),
-            "get(\"CHANCNT\");"
-        );
+        assert_eq!(body(&record, Readings::Repeat).lines().next().unwrap(), "get(\"CHANCNT\");");
         assert_eq!(
             body(&record, Readings::Expect),
             "expect_reg(\"CHANCNT\", 0x4);\n\

@@ -51,7 +51,9 @@ pub(super) fn parse(line: &str) -> Option<Command> {
             more => Command::Wrong(format!("{word}: it takes nothing, not `{more}`")),
         }),
         "run" => Some(match unquoted(rest) {
-            "" => Command::Wrong("run: no file: write it as in `run scripts/bringup/ioat-first-copy.rhai`".into()),
+            "" => Command::Wrong(
+                "run: no file: write it as in `run scripts/bringup/ioat-first-copy.rhai`".into(),
+            ),
             file => Command::Run(file.into()),
         }),
         "record" if rest == "start" => Some(Command::RecordStart),
@@ -71,7 +73,8 @@ pub(super) fn argument(before: &str) -> Option<(Wants, usize)> {
         "?" | "help" => Some((Wants::Name, start)),
         "run" => Some((Wants::File, start)),
         "record" | "record!" => {
-            let flag = before[start..].strip_prefix(EXPECT).filter(|rest| rest.starts_with(char::is_whitespace));
+            let flag =
+                before[start..].strip_prefix(EXPECT).filter(|rest| rest.starts_with(char::is_whitespace));
             Some((Wants::File, flag.map_or(start, |rest| before.len() - rest.trim_start().len())))
         }
         _ => None,
@@ -89,8 +92,11 @@ fn split(line: &str) -> Option<(&str, &str)> {
     let end = line.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(line.len());
     let end = if line[end..].starts_with('!') { end + 1 } else { end };
     let (word, rest) = line.split_at(end);
-    let other = rest.trim_start().starts_with(['(', '.', '=', '[', '+', '-', '*']) && !rest.trim_start().starts_with("--");
-    let path = matches!(word, "run" | "record" | "record!") && rest.starts_with(' ') && rest.trim_start().starts_with('.');
+    let other = rest.trim_start().starts_with(['(', '.', '=', '[', '+', '-', '*'])
+        && !rest.trim_start().starts_with("--");
+    let path = matches!(word, "run" | "record" | "record!")
+        && rest.starts_with(' ')
+        && rest.trim_start().starts_with('.');
     let glued = !rest.is_empty() && !rest.starts_with([' ', '\t', ';']);
     (!glued && (!other || path)).then_some((word, rest))
 }
@@ -102,7 +108,9 @@ fn recording(rest: &str, replace: bool) -> Command {
         _ => (rest, false),
     };
     match unquoted(file.trim()) {
-        "" => Command::Wrong("record: no file: write it as in `record first-copy.rhai`, or `record start`".into()),
+        "" => Command::Wrong(
+            "record: no file: write it as in `record first-copy.rhai`, or `record start`".into(),
+        ),
         flag if flag.starts_with("--") => {
             Command::Wrong(format!("record: `{flag}` is no option: the only one is {EXPECT}"))
         }
@@ -148,9 +156,19 @@ mod tests {
 
     #[test]
     fn everything_else_is_a_statement() {
-        for statement in
-            ["", "get(\"X\")", "help(\"get\")", "run = 1", "record.x", "runs(1)", "let run = 1", "exit(1)", "helper", "run(1)", "exit - 1"]
-        {
+        for statement in [
+            "",
+            "get(\"X\")",
+            "help(\"get\")",
+            "run = 1",
+            "record.x",
+            "runs(1)",
+            "let run = 1",
+            "exit(1)",
+            "helper",
+            "run(1)",
+            "exit - 1",
+        ] {
             assert_eq!(parse(statement), None, "{statement}");
         }
     }

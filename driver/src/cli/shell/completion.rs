@@ -28,8 +28,8 @@ pub(super) struct Candidate {
 
 /// The words of the language that are worth a Tab.
 const KEYWORDS: [&str; 16] = [
-    "break", "catch", "const", "continue", "else", "false", "for", "if", "in", "let", "loop", "return", "throw", "true",
-    "try", "while",
+    "break", "catch", "const", "continue", "else", "false", "for", "if", "in", "let", "loop", "return",
+    "throw", "true", "try", "while",
 ];
 
 /// Completes `before`, the text up to the cursor; `after` is what follows it.
@@ -52,10 +52,13 @@ pub(super) fn complete(before: &str, after: &str, words: &Words) -> Completion {
             Completion { start, of }
         }
         Place { call: Some(Call { argument: (start, argument), .. }), .. }
-            if argument.chars().all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c)) && quoted.is_some() =>
+            if argument.chars().all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c))
+                && quoted.is_some() =>
         {
             // The quotes come with it.
-            let Some(Texts::Words(texts)) = quoted else { return Completion { start, of: Of::Words(Vec::new()) } };
+            let Some(Texts::Words(texts)) = quoted else {
+                return Completion { start, of: Of::Words(Vec::new()) };
+            };
             let mut candidates = chosen(&texts, argument, |text| format!("\"{text}\""));
             if !argument.is_empty() && !argument.contains('.') {
                 candidates.extend(names(argument, false, words));
@@ -65,7 +68,8 @@ pub(super) fn complete(before: &str, after: &str, words: &Words) -> Completion {
         Place { typing: Typing::Name { start, letters, method }, .. } => {
             let mut candidates = names(letters, method, words);
             if start == 0 {
-                candidates.extend(chosen(&command::NAMES.map(String::from), letters, |name| name.clone() + " "));
+                candidates
+                    .extend(chosen(&command::NAMES.map(String::from), letters, |name| name.clone() + " "));
             }
             candidates.sort();
             candidates.dedup_by(|one, other| one.shown == other.shown);
@@ -120,7 +124,8 @@ fn texts(call: &Call<'_>, words: &Words) -> Option<Texts> {
 /// `put(name, value)` and `put(name, field, value)` have different things in one place: whoever asks for names there
 /// wants the fields.
 fn role_at<'a>(function: &'a Function, index: usize, call: &Call<'_>) -> Role<'a> {
-    let field = function.signatures.iter().any(|way| way.parameters.get(index).is_some_and(|it| it.name == "field"));
+    let field =
+        function.signatures.iter().any(|way| way.parameters.get(index).is_some_and(|it| it.name == "field"));
     match function.role(index) {
         Role::Value if field && call.before.len() == 1 => Role::Field,
         role => role,
@@ -154,7 +159,8 @@ fn called(function: &Function) -> Candidate {
 
 /// Those that begin with the letters, in any case.
 fn chosen(texts: &[String], letters: &str, inserted: impl Fn(&String) -> String) -> Vec<Candidate> {
-    let begins = |text: &&String| text.get(..letters.len()).is_some_and(|head| head.eq_ignore_ascii_case(letters));
+    let begins =
+        |text: &&String| text.get(..letters.len()).is_some_and(|head| head.eq_ignore_ascii_case(letters));
     let candidate = |text: &String| Candidate { shown: text.clone(), inserted: inserted(text) };
     texts.iter().filter(begins).map(candidate).collect()
 }
@@ -196,7 +202,10 @@ mod tests {
 
     #[test]
     fn behind_a_register_are_its_fields_and_behind_a_field_its_values() {
-        assert_eq!(inserted("get(\"CHAN0.CHANSTS\", \""), (22, vec!["STATUS\"".into(), "SOFT_ERROR\"".into()]));
+        assert_eq!(
+            inserted("get(\"CHAN0.CHANSTS\", \""),
+            (22, vec!["STATUS\"".into(), "SOFT_ERROR\"".into()])
+        );
         assert_eq!(inserted("put(\"CHAN0.CHANSTS\", ST"), (21, vec!["\"STATUS\"".into()]));
         assert_eq!(
             inserted("put(\"CHAN0.CHANSTS\", \"STATUS\", \""),

@@ -52,15 +52,19 @@ pub(super) fn place(text: &str) -> Place<'_> {
 fn typing<'a>(text: &'a str, tokens: &Tokens<'a>) -> Typing<'a> {
     let empty = |method| Typing::Name { start: text.len(), letters: "", method };
     let Some((last, before)) = tokens.list().split_last() else { return empty(false) };
-    let dotted = |at: Option<&_>| at.is_some_and(|token: &netdma::script::record::tokens::Token| token.kind == Kind::Sign('.'));
+    let dotted = |at: Option<&_>| {
+        at.is_some_and(|token: &netdma::script::record::tokens::Token| token.kind == Kind::Sign('.'))
+    };
     match last.kind {
         Kind::Text { closed: false, .. } => {
             let letters = tokens.content(last);
             Typing::Text { start: text.len() - letters.len(), letters }
         }
-        Kind::Word if last.range.end == text.len() => {
-            Typing::Name { start: last.range.start, letters: tokens.text(last), method: dotted(before.last()) }
-        }
+        Kind::Word if last.range.end == text.len() => Typing::Name {
+            start: last.range.start,
+            letters: tokens.text(last),
+            method: dotted(before.last()),
+        },
         // Letters may begin behind a bracket or a sign, not glued to a number or a text.
         Kind::Number | Kind::Text { .. } if last.range.end == text.len() => Typing::Other,
         _ => empty(last.kind == Kind::Sign('.')),

@@ -14,7 +14,10 @@ pub(super) fn beginning_with(letters: &str) -> Vec<Candidate> {
         // Hidden ones only for whoever asks for them.
         let wanted = name.starts_with(begin) && (begin.starts_with('.') || !name.starts_with('.'));
         let slash = if entry.path().is_dir() { "/" } else { "" };
-        wanted.then(|| Candidate { inserted: format!("{folder}{name}{slash}"), shown: format!("{name}{slash}") })
+        wanted.then(|| Candidate {
+            inserted: format!("{folder}{name}{slash}"),
+            shown: format!("{name}{slash}"),
+        })
     });
     let mut all: Vec<_> = named.collect();
     all.sort();

@@ -18,14 +18,17 @@ pub(super) struct History {
 impl History {
     /// The one of this user.
     pub(super) fn of_user() -> Self {
-        Self { path: path(env::var_os("XDG_STATE_HOME").map(Into::into), env::var_os("HOME").map(Into::into)) }
+        Self {
+            path: path(env::var_os("XDG_STATE_HOME").map(Into::into), env::var_os("HOME").map(Into::into)),
+        }
     }
 
     /// The entries, oldest first.
     pub(super) fn load(&self) -> Vec<String> {
         let Some(path) = &self.path else { return Vec::new() };
         // Lines that are no UTF-8 are not ours, but no reason to lose the others.
-        let text = fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
+        let text =
+            fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
         let lines: Vec<_> = text.lines().collect();
         let kept = &lines[lines.len().saturating_sub(KEPT)..];
         if lines.len() > 2 * KEPT {
@@ -60,7 +63,8 @@ fn append(path: &Path, line: &str) -> io::Result<()> {
 fn replace(path: &Path, lines: &[&str]) -> io::Result<()> {
     let draft = path.with_extension(format!("{}.new", std::process::id()));
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
-    let written = file.write_all((lines.join("\n") + "\n").as_bytes()).and_then(|()| fs::rename(&draft, path));
+    let written =
+        file.write_all((lines.join("\n") + "\n").as_bytes()).and_then(|()| fs::rename(&draft, path));
     written.inspect_err(|_| drop(fs::remove_file(&draft)))
 }
 

@@ -22,6 +22,11 @@ impl Lines<io::StdinLock<'static>> {
 }
 
 impl<R: BufRead> Lines<R> {
+    /// A person sits there.
+    pub(super) fn prompts(&self) -> bool {
+        self.prompt
+    }
+
     /// The next statement, whole; what is left when the input ends is one too, and will be told to be unfinished.
     pub(super) fn next(&mut self) -> anyhow::Result<Typed> {
         let mut text = String::new();

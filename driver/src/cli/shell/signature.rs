@@ -34,7 +34,12 @@ fn signature(line: &str) -> Option<Signature> {
     let is_name = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
     let inner = &rest[..closing(rest)?];
     let parameters = split(inner).into_iter().map(parameter).collect();
-    is_name.then(|| Signature { text: line.into(), name: name.into(), method: receiver.is_some(), parameters })
+    is_name.then(|| Signature {
+        text: line.into(),
+        name: name.into(),
+        method: receiver.is_some(),
+        parameters,
+    })
 }
 
 fn parameter(text: &str) -> Parameter {
@@ -48,10 +53,12 @@ fn parameter(text: &str) -> Parameter {
 /// Where the bracket closes that was opened before `rest`.
 fn closing(rest: &str) -> Option<usize> {
     let mut depth = 1_usize;
-    rest.char_indices().find(|(_, c)| {
-        depth = after(depth, *c);
-        depth == 0
-    }).map(|(at, _)| at)
+    rest.char_indices()
+        .find(|(_, c)| {
+            depth = after(depth, *c);
+            depth == 0
+        })
+        .map(|(at, _)| at)
 }
 
 /// The parts between the commas that are in no bracket.
@@ -78,7 +85,9 @@ mod tests {
 
     #[test]
     fn a_function_has_its_parameters_and_their_values() {
-        let all = signatures("irq_enable(\"intx\"|\"msi\"|\"msix\", count)\nbuffer.compare(off, other, other_off, len) -> offset");
+        let all = signatures(
+            "irq_enable(\"intx\"|\"msi\"|\"msix\", count)\nbuffer.compare(off, other, other_off, len) -> offset",
+        );
         assert_eq!(all.len(), 2);
         assert_eq!((all[0].name.as_str(), all[0].method), ("irq_enable", false));
         assert_eq!(all[0].parameters[0].choices, ["intx", "msi", "msix"]);

@@ -1,6 +1,6 @@
 //! Everything that has a name in a session.
 
-use netdma::script::Entry;
+use netdma::script::{Entry, RegisterNames};
 
 use super::signature::{Parameter, Signature, signatures};
 
@@ -92,6 +92,13 @@ impl Words {
     }
 }
 
+impl From<RegisterNames> for Register {
+    fn from(names: RegisterNames) -> Self {
+        let RegisterNames { name, fields } = names;
+        Self { name, fields: fields.into_iter().map(|(name, values)| Field { name, values }).collect() }
+    }
+}
+
 impl Register {
     /// The field of this name, in any case.
     pub(super) fn field(&self, name: &str) -> Option<&Field> {
@@ -141,7 +148,10 @@ mod tests {
     fn an_argument_is_what_the_first_signature_that_knows_says() {
         let words = Words::sample();
         let role = |name, index| words.function(name, false).unwrap().role(index);
-        assert_eq!([role("get", 0), role("get", 1), role("get", 2)], [Role::Register, Role::Field, Role::Other]);
+        assert_eq!(
+            [role("get", 0), role("get", 1), role("get", 2)],
+            [Role::Register, Role::Field, Role::Other]
+        );
         assert_eq!([role("put", 1), role("put", 2)], [Role::Value, Role::Value]);
         assert_eq!([role("load", 0), role("case", 0)], [Role::File, Role::Other]);
         assert!(matches!(role("irq_enable", 0), Role::Choice(choices) if choices.len() == 3));
@@ -150,7 +160,8 @@ mod tests {
     #[test]
     fn methods_and_properties_come_after_a_dot() {
         let words = Words::sample();
-        let methods: Vec<_> = words.functions.iter().filter(|it| it.method).map(|it| it.name.as_str()).collect();
+        let methods: Vec<_> =
+            words.functions.iter().filter(|it| it.method).map(|it| it.name.as_str()).collect();
         assert_eq!(methods, ["load", "iova"]);
     }
 }

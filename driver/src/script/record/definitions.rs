@@ -28,7 +28,10 @@ pub(super) fn definitions(text: &str) -> Vec<Definition> {
 
 /// The one whose `fn` is the token at `index`. Rhai knows `fn` at the outermost level only, and as no other name.
 fn definition(tokens: &Tokens<'_>, index: usize) -> Option<Definition> {
-    if !tokens.is_word(index, "fn") || !tokens.is(index + 1, Kind::Word) || !tokens.is(index + 2, Kind::Open('(')) {
+    if !tokens.is_word(index, "fn")
+        || !tokens.is(index + 1, Kind::Word)
+        || !tokens.is(index + 2, Kind::Open('('))
+    {
         return None;
     }
     let list = tokens.list();
@@ -48,11 +51,9 @@ mod tests {
     fn functions_are_found_with_their_parameters_and_bounds() {
         let text = "let x = 1; private fn one(a, b) { if a { b } } fn two() {} // fn three() {}";
         let found = definitions(text);
-        let shown: Vec<_> = found.iter().map(|it| (it.name.as_str(), it.arity, &text[it.range.clone()])).collect();
-        assert_eq!(shown, [
-            ("one", 2, "private fn one(a, b) { if a { b } }"),
-            ("two", 0, "fn two() {}"),
-        ]);
+        let shown: Vec<_> =
+            found.iter().map(|it| (it.name.as_str(), it.arity, &text[it.range.clone()])).collect();
+        assert_eq!(shown, [("one", 2, "private fn one(a, b) { if a { b } }"), ("two", 0, "fn two() {}"),]);
     }
 
     #[test]

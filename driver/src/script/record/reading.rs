@@ -58,7 +58,15 @@ mod tests {
         };
         assert_eq!(Reading::of(" get(\"A.B\") ; // x"), reading("A.B", None, 0..10));
         assert_eq!(Reading::of("put(\"A\", 1); get(`A`, \"F\")"), reading("A", Some("F"), 13..26));
-        for other in ["", "get(x)", "get(\"A\") + 1", "let x = get(\"A\")", "f(get(\"A\"))", "get(\"A\", f)", "get(\"A\\n\")"] {
+        for other in [
+            "",
+            "get(x)",
+            "get(\"A\") + 1",
+            "let x = get(\"A\")",
+            "f(get(\"A\"))",
+            "get(\"A\", f)",
+            "get(\"A\\n\")",
+        ] {
             assert_eq!(Reading::of(other), None, "{other}");
         }
     }

@@ -219,7 +219,10 @@ fn character(rest: &str) -> usize {
         Some((_, '\\')) => {
             // The character after the backslash is never the end.
             let tail = characters.nth(1).map_or(rest.len(), |(at, _)| at);
-            rest[tail..].find(['\'', '\n']).filter(|end| rest[tail + end..].starts_with('\'')).map_or(1, |end| tail + end + 1)
+            rest[tail..]
+                .find(['\'', '\n'])
+                .filter(|end| rest[tail + end..].starts_with('\''))
+                .map_or(1, |end| tail + end + 1)
         }
         Some((_, '\'' | '\n')) | None => 1,
         Some(_) => characters.next().filter(|(_, c)| *c == '\'').map_or(1, |(at, _)| at + 1),
@@ -252,14 +255,39 @@ mod tests {
 
     #[test]
     fn open_brackets_texts_and_comments_go_on() {
-        for open in ["if x {", "foo(1,", "[1, [2]", "#{a: 1", "/* why", "/* a /* b */", "`two", "#\"raw\"", "\"a\\", "`${f(`"] {
+        for open in [
+            "if x {",
+            "foo(1,",
+            "[1, [2]",
+            "#{a: 1",
+            "/* why",
+            "/* a /* b */",
+            "`two",
+            "#\"raw\"",
+            "\"a\\",
+            "`${f(`",
+        ] {
             assert!(!finished(open), "{open}");
         }
     }
 
     #[test]
     fn what_no_further_line_mends_is_finished() {
-        for done in ["", "x", "f(1)", "{}}", "(]", "\"abc", "// (", "'('", "\"(\"", "`${f(\"`\")}`", "##\"(\"#\"##", "'\\''", "'"] {
+        for done in [
+            "",
+            "x",
+            "f(1)",
+            "{}}",
+            "(]",
+            "\"abc",
+            "// (",
+            "'('",
+            "\"(\"",
+            "`${f(\"`\")}`",
+            "##\"(\"#\"##",
+            "'\\''",
+            "'",
+        ] {
             assert!(finished(done), "{done}");
         }
     }
@@ -267,8 +295,12 @@ mod tests {
     #[test]
     fn texts_keep_what_stands_between_their_quotes() {
         let tokens = Tokens::of(r##"f("a\"b", `c`, #"d"e"#, "open"##);
-        let texts: Vec<_> =
-            tokens.list().iter().filter(|t| matches!(t.kind, Kind::Text { .. })).map(|t| tokens.content(t)).collect();
+        let texts: Vec<_> = tokens
+            .list()
+            .iter()
+            .filter(|t| matches!(t.kind, Kind::Text { .. }))
+            .map(|t| tokens.content(t))
+            .collect();
         assert_eq!(texts, ["a\\\"b", "c", "d\"e", "open"]);
         let lone = Tokens::of("\"");
         assert_eq!(lone.content(&lone.list()[0]), "");
