@@ -28,7 +28,7 @@ impl Editor {
     /// The terminal is standard input and output.
     pub(super) fn open(words: Rc<RefCell<Words>>) -> anyhow::Result<Self> {
         let config = Config::builder().completion_type(CompletionType::List).max_history_size(2000)?.build();
-        let past = MemHistory::with_config(config);
+        let past = MemHistory::with_config(&config);
         let mut lines = LineEditor::with_history(config, past)?;
         lines.set_helper(Some(Guide { words }));
         let history = History::of_user();

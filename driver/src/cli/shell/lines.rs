@@ -37,7 +37,7 @@ impl<R: BufRead> Lines<R> {
                 Read::Line => {}
                 Read::Interrupted => return Ok(if self.prompt { Typed::Dropped } else { Typed::End }),
                 Read::End if text.is_empty() && line.is_empty() => return Ok(Typed::End),
-                Read::End => return Ok(Typed::Statement(text + &String::from_utf8_lossy(&line))),
+                Read::End => return Ok(Typed::Statement(text + &*String::from_utf8_lossy(&line))),
             }
             text.push_str(&String::from_utf8_lossy(&line));
             if command::parse(&text).is_some() || Tokens::of(&text).are_finished() {
