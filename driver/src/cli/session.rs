@@ -1,5 +1,7 @@
 //! Opens a session for a script or the shell: the device, whatever it is, and what can be told to it and of it.
 
+use std::fs;
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,9 +11,10 @@ use anyhow::Context;
 use ioat_stage::pause::SharedPause;
 use ioat_stage::{Side, ThreadPause};
 use netdma::hw;
-use netdma::script::{EventDesk, FaultDesk, Parts, Recording, Session, Sink};
+use netdma::script::{EventDesk, FaultDesk, Parts, Recording, Session, Sink, Table};
 
 use super::config::{self, On, Sim};
+use super::exit::Usage;
 
 /// Events that are kept for `trace()`.
 const EVENTS: usize = 1 << 16;
@@ -23,14 +26,23 @@ pub(crate) fn open(
     limit: Option<Duration>,
     sink: Box<dyn Sink>,
 ) -> anyhow::Result<Rc<Session>> {
-    let config::Session { on, registers: _, force, control: _ } = config;
+    let config::Session { on, registers, force, control: _ } = config;
+    // Before the device is touched.
+    let table = registers.as_deref().map(read_table).transpose()?;
     let pause: SharedPause = Arc::new(ThreadPause::new());
     let recording = Recording::new(pause.clone(), EVENTS);
     let Opened { device, faults } = open_device(on, pause, &recording)?;
     let events: Option<Arc<dyn EventDesk>> = Some(recording);
     let (place, force, interrupt) = (on.written(), *force, interrupts());
-    let parts = Parts { device, place, force, faults, events, arguments, limit, interrupt, sink };
-    Ok(Session::new(parts))
+    let parts = Parts { device, place, force, faults, events, arguments, limit, interrupt, table, sink };
+    Ok(Session::open(parts)?)
+}
+
+fn read_table(file: &Path) -> anyhow::Result<Table> {
+    let text = fs::read_to_string(file)
+        .map_err(|error| Usage(format!("--registers {}: cannot read it: {error}", file.display())))?;
+    Ok(Table::parse(&file.display().to_string(), &text)
+        .map_err(|error| Usage(format!("--registers {error}")))?)
 }
 
 struct Opened {

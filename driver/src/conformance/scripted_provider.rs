@@ -18,7 +18,7 @@ use crate::contract::{
     SuspendResume,
 };
 use crate::contract::{AllocateError, AnchorSlot};
-use crate::hw::{DmaBuffer, Unmap};
+use crate::hw::{DmaBuffer, Grants, HwError};
 use crate::irql::{self, AtDispatch, AtMostDispatch, AtPassive};
 use crate::ndis::lock::SpinLock;
 
@@ -290,8 +290,10 @@ const SLOTS: u64 = 64;
 
 struct StaysMapped;
 
-impl Unmap for StaysMapped {
-    fn unmap(&self, _: u64, _: usize) {}
+impl Grants for StaysMapped {
+    fn withdraw(&self, _: u64, _: usize) -> Result<(), HwError> {
+        Ok(())
+    }
 }
 
 /// Slot `index` of the bed's descriptors.

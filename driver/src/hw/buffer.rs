@@ -6,18 +6,37 @@ use std::sync::atomic::Ordering;
 use vm_memory::bitmap::BitmapSlice;
 use vm_memory::{Bytes, MmapRegion, VolatileMemory, VolatileMemoryError, VolatileSlice};
 
-/// Takes a mapping away from the engine.
-pub trait Unmap: Send + Sync {
+use super::{HwError, Placement};
+
+/// What joins a buffer to its device, parts the two, and gets the memory back at the end.
+pub trait Grants: Send + Sync {
     /// The engine must not reach `[iova, iova + len)` any more when this returns.
-    fn unmap(&self, iova: u64, len: usize);
+    ///
+    /// # Errors
+    /// [`HwError::Map`] or [`HwError::Gone`]; the engine may then still reach it.
+    fn withdraw(&self, iova: u64, len: usize) -> Result<(), HwError>;
+
+    /// The engine may reach `region` when this returns, at the address that it returns.
+    ///
+    /// # Errors
+    /// [`HwError::Map`] or [`HwError::Gone`]; the engine does not reach it then. By default, nothing is granted again.
+    fn grant(&self, region: &MmapRegion, placement: Placement) -> Result<u64, HwError> {
+        let source = std::io::Error::from(std::io::ErrorKind::Unsupported);
+        Err(HwError::Map { len: region.size(), iova: placement.iova.unwrap_or(0), source })
+    }
+
+    /// `region` is dropped, and the engine does not reach it: a next buffer may have its memory.
+    fn reclaim(&self, _region: &MmapRegion) {}
 }
 
 /// Memory mapped for the engine at [`DmaBuffer::iova`]. All access is volatile or atomic: the engine may write
 /// at any time.
 pub struct DmaBuffer {
     region: MmapRegion,
+    /// Where it is for the engine, or was.
     iova: u64,
-    unmap: Arc<dyn Unmap>,
+    granted: bool,
+    grants: Arc<dyn Grants>,
 }
 
 /// An access outside a buffer, or a misaligned atomic one.
@@ -31,12 +50,12 @@ pub struct BufferError {
 }
 
 impl DmaBuffer {
-    /// A buffer over `region`, which the engine sees at `iova` until `unmap` is called on drop.
-    pub fn new(region: MmapRegion, iova: u64, unmap: Arc<dyn Unmap>) -> Self {
-        Self { region, iova, unmap }
+    /// A buffer over `region`, which the engine sees at `iova` until it is withdrawn, at the latest on drop.
+    pub fn new(region: MmapRegion, iova: u64, grants: Arc<dyn Grants>) -> Self {
+        Self { region, iova, granted: true, grants }
     }
 
-    /// Where the engine sees it.
+    /// Where the engine sees it; after a withdrawal, where it did.
     #[must_use]
     pub fn iova(&self) -> u64 {
         self.iova
@@ -52,6 +71,40 @@ impl DmaBuffer {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Whether the engine can reach it.
+    #[must_use]
+    pub fn is_granted(&self) -> bool {
+        self.granted
+    }
+
+    /// Takes it away from the engine: what that still does with it is a fault. The memory stays as it is for the
+    /// processor. Of a buffer that is withdrawn already there is nothing to do.
+    ///
+    /// # Errors
+    /// [`HwError::Map`] or [`HwError::Gone`]; it then counts as granted still.
+    pub fn withdraw(&mut self) -> Result<(), HwError> {
+        if self.granted {
+            self.grants.withdraw(self.iova, self.region.size())?;
+            self.granted = false;
+        }
+        Ok(())
+    }
+
+    /// Gives a withdrawn buffer to the engine again, content and all, where and how `placement` says.
+    ///
+    /// # Errors
+    /// [`HwError::Map`] for a buffer that is granted, and for an address that is taken, not page aligned, or beyond
+    /// what the IOMMU translates; [`HwError::Gone`]. The buffer stays as it was.
+    pub fn grant(&mut self, placement: Placement) -> Result<(), HwError> {
+        if self.granted {
+            let source = std::io::Error::other("the buffer is mapped already: withdraw it first");
+            return Err(HwError::Map { len: self.len(), iova: self.iova, source });
+        }
+        self.iova = self.grants.grant(&self.region, placement)?;
+        self.granted = true;
+        Ok(())
     }
 
     /// The whole buffer.
@@ -101,6 +154,11 @@ impl DmaBuffer {
 
 impl Drop for DmaBuffer {
     fn drop(&mut self) {
-        self.unmap.unmap(self.iova, self.region.size());
+        match self.withdraw() {
+            Ok(()) => self.grants.reclaim(&self.region),
+            // Address and memory stay taken: a next buffer there could be written through the mapping that is left.
+            Err(HwError::Gone(_)) => {}
+            Err(error) => log::warn!("a DMA mapping could not be taken away: {error}"),
+        }
     }
 }

@@ -28,6 +28,19 @@ impl FirstFit {
         Some(start)
     }
 
+    /// Takes exactly these whole pages, inside the ranges or not. The error is what overlaps them: start and length.
+    /// They must end below 2^64.
+    pub(crate) fn take_at(&mut self, start: u64, len: u64) -> Result<(), (u64, u64)> {
+        let before = self.taken.range(..start + len).next_back();
+        match before.filter(|(taken, taken_len)| *taken + *taken_len > start) {
+            Some((taken, taken_len)) => Err((*taken, *taken_len)),
+            None => {
+                self.taken.insert(start, len);
+                Ok(())
+            }
+        }
+    }
+
     /// Gives back what [`take`](Self::take) returned. Anything else is ignored.
     pub(crate) fn give(&mut self, start: u64) {
         self.taken.remove(&start);

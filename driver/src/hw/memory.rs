@@ -10,16 +10,16 @@ use vm_memory::MmapRegion;
 use super::arena::{Arenas, Extent};
 use super::fd::map_error;
 use super::iova::{IovaSpace, PAGE};
-use super::{DmaBuffer, DmaMemory, HwError, Unmap};
+use super::{DmaAccess, DmaBuffer, DmaMemory, Grants, HwError, Placement};
 
 /// Makes memory reachable for one device, and takes it away again.
 pub trait Mapper: Send + Sync {
-    /// The engine may read and write `region` at `iova` when this returns. Of memory of [`Backing::Memfd`],
-    /// [`MmapRegion::file_offset`] names the file and the place in it.
+    /// The engine may do with `region`, at `iova`, what `access` says when this returns. Of memory of
+    /// [`Backing::Memfd`], [`MmapRegion::file_offset`] names the file and the place in it.
     ///
     /// # Errors
     /// [`HwError::Map`] or [`HwError::Gone`]; nothing is mapped then.
-    fn map(&self, iova: u64, region: &MmapRegion) -> Result<(), HwError>;
+    fn map(&self, iova: u64, region: &MmapRegion, access: DmaAccess) -> Result<(), HwError>;
 
     /// The engine cannot reach `[iova, iova + len)` any more when this returns.
     ///
@@ -52,8 +52,8 @@ struct Space {
 struct Books {
     iovas: IovaSpace,
     arenas: Arenas,
-    /// The parts of files behind the buffers, by address.
-    extents: BTreeMap<u64, Extent>,
+    /// The parts of files behind the buffers, by where they are in this process.
+    extents: BTreeMap<usize, Extent>,
 }
 
 impl MappedMemory {
@@ -66,50 +66,75 @@ impl MappedMemory {
 
 impl DmaMemory for MappedMemory {
     fn allocate(&self, len: usize) -> Result<DmaBuffer, HwError> {
-        let taken = whole_pages(len).and_then(|pages| self.space.books.lock().take(self.backing, pages));
-        let (iova, region) = taken.map_err(|source| HwError::Map { len, iova: 0, source })?;
-        // The lock is free meanwhile: the device may take its time.
-        if let Err(error) = self.space.mapper.map(iova, &region) {
-            self.space.books.lock().give(iova);
-            return Err(error);
+        self.allocate_at(len, Placement::default())
+    }
+
+    fn allocate_at(&self, len: usize, placement: Placement) -> Result<DmaBuffer, HwError> {
+        let taken = whole_pages(len).and_then(|pages| self.space.books.lock().memory(self.backing, pages));
+        let failed = |source| HwError::Map { len, iova: placement.iova.unwrap_or(0), source };
+        let region = taken.map_err(failed)?;
+        match self.space.grant(&region, placement) {
+            Ok(iova) => Ok(DmaBuffer::new(region, iova, self.space.clone())),
+            Err(error) => {
+                self.space.reclaim(&region);
+                Err(error)
+            }
         }
-        Ok(DmaBuffer::new(region, iova, self.space.clone()))
     }
 }
 
-impl Unmap for Space {
-    fn unmap(&self, iova: u64, len: usize) {
-        match self.mapper.unmap(iova, len) {
-            Ok(()) => self.books.lock().give(iova),
-            // Address and memory stay taken: a next buffer there could be written through the mapping that is left.
-            Err(HwError::Gone(_)) => {}
-            Err(error) => log::warn!("a DMA mapping could not be taken away: {error}"),
+impl Grants for Space {
+    fn withdraw(&self, iova: u64, len: usize) -> Result<(), HwError> {
+        self.mapper.unmap(iova, len)?;
+        self.books.lock().iovas.give(iova);
+        Ok(())
+    }
+
+    fn grant(&self, region: &MmapRegion, placement: Placement) -> Result<u64, HwError> {
+        let len = region.size();
+        let taken = self.books.lock().address(len, placement.iova);
+        let iova = taken.map_err(|source| HwError::Map { len, iova: placement.iova.unwrap_or(0), source })?;
+        // The lock is free meanwhile: the device may take its time.
+        if let Err(error) = self.mapper.map(iova, region, placement.access) {
+            self.books.lock().iovas.give(iova);
+            return Err(error);
+        }
+        Ok(iova)
+    }
+
+    fn reclaim(&self, region: &MmapRegion) {
+        let mut books = self.books.lock();
+        if let Some(extent) = books.extents.remove(&region.as_ptr().addr()) {
+            books.arenas.give(&extent);
         }
     }
 }
 
 impl Books {
-    fn take(&mut self, backing: Backing, len: u64) -> io::Result<(u64, MmapRegion)> {
-        let full = || io::Error::other("the device's address space is full");
-        let iova = self.iovas.take(len).ok_or_else(full)?;
-        let region = match backing {
+    fn memory(&mut self, backing: Backing, len: u64) -> io::Result<MmapRegion> {
+        match backing {
             Backing::Anonymous => anonymous(len),
-            Backing::Memfd => self.arenas.take(len).map(|(extent, region)| {
-                self.extents.insert(iova, extent);
-                region
-            }),
-        };
-        if region.is_err() {
-            self.give(iova);
+            Backing::Memfd => {
+                let (extent, region) = self.arenas.take(len)?;
+                self.extents.insert(region.as_ptr().addr(), extent);
+                Ok(region)
+            }
         }
-        Ok((iova, region?))
     }
 
-    fn give(&mut self, iova: u64) {
-        if let Some(extent) = self.extents.remove(&iova) {
-            self.arenas.give(&extent);
+    fn address(&mut self, len: usize, wanted: Option<u64>) -> io::Result<u64> {
+        let len = whole_pages(len)?;
+        match wanted {
+            Some(iova) => {
+                let placed = self.iovas.take_at(iova, len);
+                placed.map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+                Ok(iova)
+            }
+            None => {
+                let full = || io::Error::other("the device's address space is full");
+                self.iovas.take(len).ok_or_else(full)
+            }
         }
-        self.iovas.give(iova);
     }
 }
 

@@ -11,6 +11,8 @@ use ioat_stage::Pause;
 
 mod buffer;
 
+mod placement;
+
 pub mod memory;
 
 mod arena;
@@ -41,8 +43,9 @@ mod pci;
 
 mod fd;
 
-pub use buffer::{DmaBuffer, Unmap};
+pub use buffer::{DmaBuffer, Grants};
 pub(crate) use fd::of_event;
+pub use placement::{DmaAccess, Placement};
 
 /// Which register space an access goes to.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -178,7 +181,7 @@ pub trait DmaMemory: Send + Sync {
     ///
     /// # Errors
     /// As [`Self::allocate`], and [`HwError::Map`] for an address that is taken, not page aligned, or beyond what the
-    /// device can reach.
+    /// IOMMU translates.
     fn allocate_at(&self, len: usize, placement: Placement) -> Result<DmaBuffer, HwError> {
         match placement {
             Placement { iova: None, access: DmaAccess::ReadWrite } => self.allocate(len),
@@ -188,27 +191,6 @@ pub trait DmaMemory: Send + Sync {
             }
         }
     }
-}
-
-/// What the device may do with memory.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum DmaAccess {
-    /// Read and write it.
-    #[default]
-    ReadWrite,
-    /// Read it only.
-    ReadOnly,
-    /// Write it only.
-    WriteOnly,
-}
-
-/// Where memory shall be for the device.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Placement {
-    /// At this address, page aligned; none for one that is free.
-    pub iova: Option<u64>,
-    /// With this permission.
-    pub access: DmaAccess,
 }
 
 /// Why a wait for an interrupt ended.
@@ -310,13 +292,17 @@ pub trait InterruptSource: Send + Sync {
     /// # Errors
     /// [`HwError::Interrupt`] where the device does not offer that many; [`HwError::Gone`].
     fn enable_kind(&self, kind: InterruptKind, count: u32) -> Result<(), HwError> {
+        let refused = |errno| {
+            let source = std::io::Error::from_raw_os_error(errno);
+            let what = "enabling more vectors of this kind than the device offers";
+            Err(HwError::Interrupt { vector: count, what, source })
+        };
         match kind {
+            _ if count > self.offers(kind) => refused(libc::EINVAL),
+            _ if count == 0 => self.disable(),
             InterruptKind::Line => self.enable_line(),
             InterruptKind::Msix => self.enable(count),
-            InterruptKind::Msi => {
-                let source = std::io::Error::from_raw_os_error(libc::ENODEV);
-                Err(HwError::Interrupt { vector: 0, what: "enabling MSI of a device without it", source })
-            }
+            InterruptKind::Msi => refused(libc::ENODEV),
         }
     }
 

@@ -15,7 +15,7 @@ use vm_memory::MmapRegion;
 use super::iova::IovaSpace;
 use super::memory::{Backing, MappedMemory, Mapper};
 use super::sim_interrupts::SimInterrupts;
-use super::{Device, HwError, Registers, Space};
+use super::{Device, DmaAccess, HwError, Region, Registers, Space, pci};
 
 /// Which engine to run, and how.
 #[derive(Clone)]
@@ -146,6 +146,11 @@ impl<F: Faults + 'static, T: Trace + 'static> Registers for InProcess<F, T> {
         Ok(())
     }
 
+    fn regions(&self) -> Vec<Region> {
+        let all = [(Space::BAR0, BAR0_SIZE), (Space::Config, CONFIG_SIZE as u64)];
+        all.map(|(space, size)| Region { space, size, readable: true, writable: true }).into()
+    }
+
     fn reset(&self) -> Result<(), HwError> {
         self.0.reset();
         Ok(())
@@ -153,13 +158,13 @@ impl<F: Faults + 'static, T: Trace + 'static> Registers for InProcess<F, T> {
 }
 
 impl<F: Faults + 'static, T: Trace + 'static> Mapper for InProcess<F, T> {
-    fn map(&self, iova: u64, region: &MmapRegion) -> Result<(), HwError> {
+    fn map(&self, iova: u64, region: &MmapRegion, access: DmaAccess) -> Result<(), HwError> {
         let len = region.size();
         let failed = |source| HwError::Map { len, iova, source };
         let place = region.file_offset().ok_or_else(|| failed(io::ErrorKind::InvalidInput.into()))?;
         let file = place.file().try_clone().map_err(failed)?;
         let source = Some((file, place.start()));
-        let mapped = self.0.table().map(iova, len as u64, Access::READ_WRITE, source);
+        let mapped = self.0.table().map(iova, len as u64, allowed(access), source);
         mapped.map_err(|error| failed(io::Error::other(error)))
     }
 
@@ -169,17 +174,20 @@ impl<F: Faults + 'static, T: Trace + 'static> Mapper for InProcess<F, T> {
     }
 }
 
+fn allowed(access: DmaAccess) -> Access {
+    match access {
+        DmaAccess::ReadWrite => Access::READ_WRITE,
+        DmaAccess::ReadOnly => Access::READ,
+        DmaAccess::WriteOnly => Access::WRITE,
+    }
+}
+
 fn check(access: &'static str, space: Space, offset: u64, width: usize) -> Result<(), HwError> {
     let size = match space {
         Space::BAR0 => BAR0_SIZE,
         Space::Bar(_) => 0,
         Space::Config => CONFIG_SIZE as u64,
     };
-    match offset.checked_add(width as u64) {
-        Some(end) if end <= size => Ok(()),
-        _ => {
-            let source = io::ErrorKind::InvalidInput.into();
-            Err(HwError::Access { access, space, offset, width, source })
-        }
-    }
+    let inside = pci::check_access(offset, width, size, CONFIG_SIZE);
+    inside.map_err(|source| HwError::Access { access, space, offset, width, source })
 }

@@ -1,6 +1,6 @@
 //! Interrupt vectors as eventfds: the kernel or the device's process counts them up, a wait takes the count.
 //!
-//! A line fires as vector 0. It and the messages are never on at the same time, so they share that event.
+//! A line fires as vector 0. Only one kind of interrupt is on at a time, so they share the events.
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
@@ -10,7 +10,7 @@ use ioat_stage::{Pause, Ready};
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
 use super::fd::of_event;
-use super::{Fired, HwError};
+use super::{Fired, HwError, InterruptKind};
 
 /// Vectors that are used at most, whatever a device offers: an engine has eight channels, and each vector
 /// costs a descriptor.
@@ -25,59 +25,69 @@ pub(crate) enum Ended {
     Gone,
 }
 
+/// How many vectors of each kind a device offers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Offers {
+    /// 1, or 0 of a device without a line.
+    pub(crate) line: u32,
+    pub(crate) msi: u32,
+    pub(crate) msix: u32,
+}
+
+impl Offers {
+    /// As many as are used at most.
+    fn usable(self) -> Self {
+        Self { line: self.line.min(1), msi: self.msi.min(MOST), msix: self.msix.min(MOST) }
+    }
+
+    fn of(self, kind: InterruptKind) -> u32 {
+        match kind {
+            InterruptKind::Line => self.line,
+            InterruptKind::Msi => self.msi,
+            InterruptKind::Msix => self.msix,
+        }
+    }
+}
+
 /// The vectors of one device, and the one event that stops every wait.
 #[derive(Debug)]
 pub(crate) struct Vectors {
     vectors: Vec<EventFd>,
-    /// Messages that the device offers; a line alone has an event too.
-    offered: u32,
-    line: bool,
+    offers: Offers,
     stopped: AtomicBool,
     stop: EventFd,
 }
 
 impl Vectors {
-    /// As many vectors as the device offers, up to a limit, and its line, if it has one.
-    pub(crate) fn new(offered: u32, line: bool) -> io::Result<Self> {
-        let offered = offered.min(MOST);
-        let events = offered.max(u32::from(line));
+    /// As many events as the device has vectors of the kind that has the most, up to a limit.
+    pub(crate) fn new(offers: Offers) -> io::Result<Self> {
+        let offers = offers.usable();
+        let events = offers.line.max(offers.msi).max(offers.msix);
         let vectors = (0..events).map(|_| event()).collect::<io::Result<_>>()?;
-        Ok(Self { vectors, offered, line, stopped: AtomicBool::new(false), stop: event()? })
+        Ok(Self { vectors, offers, stopped: AtomicBool::new(false), stop: event()? })
     }
 
-    /// How many message vectors there are.
-    pub(crate) fn len(&self) -> u32 {
-        self.offered
+    /// How many vectors of this kind there are.
+    pub(crate) fn offers(&self, kind: InterruptKind) -> u32 {
+        self.offers.of(kind)
     }
 
-    /// Whether there is a line.
-    pub(crate) fn has_line(&self) -> bool {
-        self.line
-    }
-
-    /// The line's event, emptied.
-    pub(crate) fn fresh_line(&self) -> Result<&EventFd, HwError> {
-        match self.vectors.first().filter(|_| self.line) {
-            Some(event) => {
-                // An error here means that it is empty already.
-                let _ = event.read();
-                Ok(event)
-            }
-            None => Err(error(0, "enabling the line of a device without one", libc::ENODEV)),
+    /// The first `count` events of this kind, emptied: what fired before they were enabled is not theirs.
+    pub(crate) fn fresh(&self, kind: InterruptKind, count: u32) -> Result<Vec<&EventFd>, HwError> {
+        if count > self.offers(kind) {
+            let what = match kind {
+                InterruptKind::Line => "enabling the line of a device without one",
+                InterruptKind::Msi => "enabling more MSI vectors than the device offers",
+                InterruptKind::Msix => "enabling more MSI-X vectors than the device offers",
+            };
+            return Err(error(count, what, libc::EINVAL));
         }
-    }
-
-    /// The first `count` events, emptied: what fired before they were enabled is not theirs.
-    pub(crate) fn fresh(&self, count: u32) -> Result<Vec<&EventFd>, HwError> {
-        let wanted = usize::try_from(count).unwrap_or(usize::MAX);
-        let invalid = || error(count, "enabling more vectors than the device offers", libc::EINVAL);
-        let offered = usize::try_from(self.offered).unwrap_or(0);
-        let vectors = self.vectors[..offered].get(..wanted).ok_or_else(invalid)?;
-        for event in vectors {
+        let vectors: Vec<_> = self.vectors.iter().take(usize::try_from(count).unwrap_or(0)).collect();
+        for event in &vectors {
             // An error here means that it is empty already.
             let _ = event.read();
         }
-        Ok(vectors.iter().collect())
+        Ok(vectors)
     }
 
     /// Waits until `vector` fires, a stop, or until `gone` can be read.
@@ -144,10 +154,14 @@ mod tests {
 
     use super::*;
 
+    fn msix(count: u32) -> Offers {
+        Offers { msix: count, ..Offers::default() }
+    }
+
     #[test]
     fn several_messages_are_one_wake_with_their_number() {
-        let vectors = Vectors::new(2, false).unwrap();
-        let events = vectors.fresh(2).unwrap();
+        let vectors = Vectors::new(msix(2)).unwrap();
+        let events = vectors.fresh(InterruptKind::Msix, 2).unwrap();
         events[1].write(1).unwrap();
         events[1].write(4).unwrap();
         let ended = vectors.wait(1, &ThreadPause::new(), None).unwrap();
@@ -156,7 +170,7 @@ mod tests {
 
     #[test]
     fn a_blocked_wait_ends_when_its_vector_fires_and_when_stopped() {
-        let vectors = Arc::new(Vectors::new(1, false).unwrap());
+        let vectors = Arc::new(Vectors::new(msix(1)).unwrap());
         let pause = Arc::new(ThreadPause::new());
         let (waiting, waiter_pause) = (vectors.clone(), pause.clone());
         let body = Box::new(move || {
@@ -173,7 +187,7 @@ mod tests {
 
     #[test]
     fn a_stop_ends_all_later_waits_even_of_a_vector_that_fires() {
-        let vectors = Vectors::new(1, false).unwrap();
+        let vectors = Vectors::new(msix(1)).unwrap();
         vectors.stop();
         for _ in 0..3 {
             vectors.vectors[0].write(1).unwrap();
@@ -183,7 +197,7 @@ mod tests {
 
     #[test]
     fn what_fired_comes_before_the_end_of_the_device() {
-        let vectors = Vectors::new(1, false).unwrap();
+        let vectors = Vectors::new(msix(1)).unwrap();
         let gone = event().unwrap();
         gone.write(1).unwrap();
         vectors.vectors[0].write(1).unwrap();
@@ -193,13 +207,25 @@ mod tests {
     }
 
     #[test]
-    fn a_line_alone_is_no_message_but_fires_as_vector_0() {
-        let vectors = Vectors::new(0, true).unwrap();
-        assert_eq!(vectors.len(), 0);
-        assert!(vectors.fresh(1).is_err());
-        vectors.fresh_line().unwrap().write(1).unwrap();
-        let ended = vectors.wait(0, &ThreadPause::new(), None).unwrap();
-        assert_eq!(ended, Ended::Fired(Fired::Times(1)));
-        assert!(Vectors::new(4, false).unwrap().fresh_line().is_err());
+    fn each_kind_has_its_own_number_and_all_fire_as_vectors_from_0() {
+        let vectors = Vectors::new(Offers { line: 1, msi: 2, msix: 0 }).unwrap();
+        assert!(vectors.fresh(InterruptKind::Msix, 1).is_err());
+        assert!(vectors.fresh(InterruptKind::Line, 2).is_err());
+        assert!(vectors.fresh(InterruptKind::Msi, 3).is_err());
+        for (kind, count) in [(InterruptKind::Line, 1), (InterruptKind::Msi, 2)] {
+            let events = vectors.fresh(kind, count).unwrap();
+            assert_eq!(u32::try_from(events.len()), Ok(count));
+            events[0].write(1).unwrap();
+            let ended = vectors.wait(0, &ThreadPause::new(), None).unwrap();
+            assert_eq!(ended, Ended::Fired(Fired::Times(1)), "{kind}");
+        }
+        assert!(Vectors::new(msix(4)).unwrap().fresh(InterruptKind::Line, 1).is_err());
+    }
+
+    #[test]
+    fn what_no_engine_needs_costs_no_descriptors() {
+        let vectors = Vectors::new(Offers { line: 7, msi: u32::MAX, msix: 2048 }).unwrap();
+        assert_eq!(vectors.vectors.len(), 64);
+        assert_eq!(vectors.offers(InterruptKind::Line), 1);
     }
 }

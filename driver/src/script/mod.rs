@@ -22,6 +22,12 @@ mod buffer;
 
 mod dump;
 
+mod tabular;
+
+mod capabilities;
+
+mod registers;
+
 mod judge;
 
 mod failure;
@@ -46,6 +52,7 @@ pub use evaluator::{ErrorKind, Evaluator, Mark, ScriptError};
 pub use findings::Findings;
 pub use judge::{Case, Complaint, Verdict};
 pub use recording::{Recorded, Recording};
+pub use registers::{Table, TableError};
 pub use run::{Outcome, Summary, run};
 pub use session::{Parts, Session, Sink};
 pub use vocabulary::RegisterNames;

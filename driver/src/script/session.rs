@@ -7,13 +7,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use ioat_stage::pause::deadline;
+use rhai::Position;
 
 use super::buffer::Buffers;
 use super::desk::{EventDesk, FaultDesk};
 use super::failure::{End, Failure};
 use super::judge::{Complaint, Judge};
+use super::registers::{Register, Registers, Table, tables};
 use super::undo::Undos;
-use crate::hw::Device;
+use crate::hw::{Device, HwError, Space};
 
 /// Where a script's lines go. The functions say what they have to say through this, and print nothing themselves.
 pub trait Sink {
@@ -45,6 +47,8 @@ pub struct Parts {
     pub limit: Option<Duration>,
     /// Set by whoever wants it to end soon (a signal).
     pub interrupt: Arc<AtomicBool>,
+    /// A register table for this device; none for the built-in one, where there is one.
+    pub table: Option<Table>,
     /// Where its lines go.
     pub sink: Box<dyn Sink>,
 }
@@ -57,6 +61,8 @@ pub struct Session {
     pub(super) faults: Option<Arc<dyn FaultDesk>>,
     pub(super) events: Option<Arc<dyn EventDesk>>,
     pub(super) arguments: Vec<String>,
+    /// The registers that have names.
+    pub(super) registers: RefCell<Rc<Registers>>,
     pub(super) sink: Box<dyn Sink>,
     pub(super) judge: Judge,
     /// Writes that the table forbids.
@@ -79,18 +85,22 @@ impl Session {
     ///
     /// # Errors
     /// When the device does not answer.
-    #[must_use]
-    pub fn new(parts: Parts) -> Rc<Self> {
-        let Parts { device, place, force, faults, events, arguments, limit, interrupt, sink } = parts;
+    pub fn open(parts: Parts) -> Result<Rc<Self>, HwError> {
+        let Parts { device, place, force, faults, events, arguments, limit, interrupt, table, sink } = parts;
+        let vendor = device.read16(Space::Config, 0x00)?;
+        let tables = tables(vendor, device.read16(Space::Config, 0x02)?, table);
+        let registers = Registers::on(&device, &tables.map_err(|error| HwError::Open(error.to_string()))?)?;
+        let registers = RefCell::new(Rc::new(registers));
         let until_ns = limit.map(|limit| deadline(&*device.pause, limit));
         let judge = Judge::new(device.pause.clone());
-        Rc::new(Self {
+        Ok(Rc::new(Self {
             device,
             place,
             force,
             faults,
             events,
             arguments,
+            registers,
             sink,
             judge,
             warnings: Cell::new(0),
@@ -101,7 +111,7 @@ impl Session {
             until_ns,
             interrupt,
             wound_up: Cell::new(false),
-        })
+        }))
     }
 
     /// Where the device is, as on the command line.
@@ -130,6 +140,19 @@ impl Session {
     pub(super) fn complain(&self, complaint: Complaint) {
         self.sink.complain(&complaint.to_string());
         self.judge.complain(complaint);
+    }
+
+    /// Warns of a write that the table forbids. `own` are the bits that the writer means.
+    pub(super) fn warn_of(&self, position: Position, register: &Register, value: u64, own: u64) {
+        if self.force {
+            return;
+        }
+        let registers = self.registers.borrow().clone();
+        for fault in registers.faults(&self.device, register, value, own) {
+            self.warnings.set(self.warnings.get() + 1);
+            let text = format!("{} <- {value:#x}: {} ({})", fault.register, fault.reason, fault.clause);
+            self.sink.warn(&Complaint::new(position, text).to_string());
+        }
     }
 
     /// Why the script shall end now, if it shall.

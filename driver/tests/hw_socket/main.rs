@@ -1,6 +1,7 @@
 //! The vfio-user client against a server that follows a script: what works, and each way to be wronged.
 #![expect(clippy::unwrap_used, reason = "a test whose server fails, fails")]
 
+mod any_function;
 mod server;
 
 use std::io;
@@ -112,8 +113,8 @@ fn a_buffer_is_the_same_memory_in_both_processes_and_is_unmapped_when_dropped() 
     let (iova, other_iova) = (buffer.iova(), other.iova());
     {
         let state = server.state.lock().unwrap();
-        let Map { address, size, file, offset } = &state.maps[0];
-        assert_eq!((*address, *size), (iova, 8192));
+        let Map { address, size, file, offset, flags } = &state.maps[0];
+        assert_eq!((*address, *size, *flags), (iova, 8192, 3));
         assert_eq!(state.maps[1].address, other_iova);
         assert!(other_iova >= iova + 8192);
         let mut seen = [0; 13];

@@ -48,11 +48,19 @@ pub(crate) struct Map {
     pub(crate) size: u64,
     pub(crate) file: File,
     pub(crate) offset: u64,
+    /// What the device may do: 1 to read, 2 to write.
+    pub(crate) flags: u32,
 }
 
 /// What the server remembers.
 pub(crate) struct State {
     pub(crate) bar0: Vec<u8>,
+    /// BAR 2, if it has bytes.
+    pub(crate) bar2: Vec<u8>,
+    /// How many interrupts of INTx, MSI and MSI-X there are.
+    pub(crate) irqs: [u32; 3],
+    /// Whose events these are: INTx, MSI, or MSI-X.
+    pub(crate) events_of: u32,
     pub(crate) config: Vec<u8>,
     pub(crate) maps: Vec<Map>,
     pub(crate) unmaps: Vec<(u64, u64)>,
@@ -83,7 +91,8 @@ impl Server {
         config[..4].copy_from_slice(&[0x86, 0x80, 0x21, 0x20]);
         let bar0 = (0..0x4000_u32).map(|at| u8::try_from(at % 251).unwrap()).collect();
         let (maps, unmaps, events, commands) = (vec![], vec![], vec![], vec![]);
-        let state = State { bar0, config, maps, unmaps, events, commands, resets: 0 };
+        let (bar2, irqs, events_of) = (vec![], [4; 3], 2);
+        let state = State { bar0, bar2, irqs, events_of, config, maps, unmaps, events, commands, resets: 0 };
         let state = Arc::new(Mutex::new(state));
         let (served, twist): (_, Twist) = (state.clone(), Box::new(twist));
         thread::spawn(move || serve(&listener.accept().unwrap().0, &served, twist));
@@ -175,13 +184,18 @@ impl State {
             }
             GET_INFO => Answer::Payload(words(&[16, 3, 9, 5])),
             REGION_INFO => self.region_info(word(payload, 8)),
-            IRQ_INFO => Answer::Payload(words(&[16, 1, word(payload, 8), 4])),
+            IRQ_INFO => {
+                let index = word(payload, 8);
+                let count = self.irqs[usize::try_from(index).unwrap()];
+                Answer::Payload(words(&[16, 1, index, count]))
+            }
             SET_IRQS => self.set_irqs(payload, file),
             REGION_READ => self.access(payload, false),
             REGION_WRITE => self.access(payload, true),
             DMA_MAP => {
                 let (offset, address, size) = (long(payload, 8), long(payload, 16), long(payload, 24));
-                self.maps.push(Map { address, size, file: file.unwrap(), offset });
+                let flags = word(payload, 4);
+                self.maps.push(Map { address, size, file: file.unwrap(), offset, flags });
                 Answer::Payload(vec![])
             }
             DMA_UNMAP => {
@@ -200,6 +214,7 @@ impl State {
     fn region_info(&self, index: u32) -> Answer {
         let size = match index {
             0 => self.bar0.len(),
+            2 => self.bar2.len(),
             7 => self.config.len(),
             _ => 0,
         };
@@ -211,6 +226,7 @@ impl State {
         if count == 0 {
             self.events.clear();
         } else {
+            self.events_of = word(payload, 8);
             assert_eq!((usize::try_from(start).unwrap(), count), (self.events.len(), 1));
             self.events.push(file.unwrap());
         }
@@ -220,7 +236,11 @@ impl State {
     fn access(&mut self, payload: &[u8], write: bool) -> Answer {
         let at = usize::try_from(long(payload, 0)).unwrap();
         let len = usize::try_from(word(payload, 12)).unwrap();
-        let space = if word(payload, 8) == 7 { &mut self.config } else { &mut self.bar0 };
+        let space = match word(payload, 8) {
+            2 => &mut self.bar2,
+            7 => &mut self.config,
+            _ => &mut self.bar0,
+        };
         let place = &mut space[at..at + len];
         if write {
             place.copy_from_slice(&payload[16..]);

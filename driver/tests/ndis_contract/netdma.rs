@@ -12,7 +12,7 @@ use netdma::contract::{
     ProviderCharacteristics, ProviderHandle, ResetChannel, SetDmaChannelCpuAffinity, Started, SuspendResume,
     TransferStatus,
 };
-use netdma::hw::{DmaBuffer, Unmap};
+use netdma::hw::{DmaBuffer, Grants, HwError};
 use netdma::irql::{self, AtDirql, AtDispatch, AtMostDispatch, AtPassive, Irql};
 use netdma::ndis::{DpcCall, DpcRequest, IsrResult, MessageId, Processors};
 use vm_memory::MmapRegion;
@@ -23,8 +23,10 @@ pub(crate) const IOVA: u64 = 0x10_0000;
 
 struct StaysMapped;
 
-impl Unmap for StaysMapped {
-    fn unmap(&self, _: u64, _: usize) {}
+impl Grants for StaysMapped {
+    fn withdraw(&self, _: u64, _: usize) -> Result<(), HwError> {
+        Ok(())
+    }
 }
 
 /// Descriptors in page 1.

@@ -14,7 +14,7 @@ use ioat_stage::pause::Join;
 use ioat_stage::{Bell, Pause, Task};
 use netdma::hw::iova::IovaSpace;
 use netdma::hw::memory::{Backing, MappedMemory, Mapper};
-use netdma::hw::{Device, Fired, HwError, InterruptSource, Registers, Routed, Space};
+use netdma::hw::{Device, DmaAccess, Fired, HwError, InterruptSource, Registers, Routed, Space};
 use vm_memory::{Bytes, MmapRegion, VolatileMemory};
 
 const CHANNELS: usize = 2;
@@ -354,7 +354,7 @@ impl Registers for Model {
 }
 
 impl Mapper for Model {
-    fn map(&self, iova: u64, region: &MmapRegion) -> Result<(), HwError> {
+    fn map(&self, iova: u64, region: &MmapRegion, _: DmaAccess) -> Result<(), HwError> {
         let place = region.file_offset().unwrap().clone();
         let shared = MmapRegion::from_file(place, region.size()).unwrap();
         self.inner.lock().unwrap().memory.insert(iova, Shared(shared));

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use crate::accel::{self, Accel, AccelChoice, AccelKind};
 use crate::cache::{self, Cache};
 use crate::device::{Device, DeviceProgram};
+use crate::emulated::{self, Emulated, MOST_EMULATED};
 use crate::error::VmError;
 use crate::folder::Folder;
 use crate::init_program;
@@ -32,6 +33,8 @@ pub struct Boot {
     pub cache: Cache,
     /// Device programs; each becomes a PCI device at [`bdf`]`(0)`, [`bdf`]`(1)` and so on.
     pub devices: Vec<DeviceProgram>,
+    /// Devices of QEMU's own, at [`emulated::bdf`]`(0)`, `(1)` and so on.
+    pub emulated: Vec<Emulated>,
     /// The kernel.
     pub kernel: KernelChoice,
     /// Modules to load, in this order, each after those it needs.
@@ -95,6 +98,7 @@ impl Boot {
         Self {
             cache,
             devices: Vec::new(),
+            emulated: Vec::new(),
             kernel: KernelChoice::default(),
             modules: Vec::new(),
             additions: Vec::new(),
@@ -175,13 +179,16 @@ impl Boot {
         if self.devices.len() > MOST_DEVICES {
             return Err(VmError::TooManyDevices(self.devices.len()));
         }
+        if self.emulated.len() > MOST_EMULATED {
+            return Err(VmError::TooManyEmulated(self.emulated.len()));
+        }
         let kernel = kernel::find(&self.kernel, &self.cache)?;
         let qemu = qemu::find(self.qemu.as_deref(), &self.cache)?;
         let mut initramfs = Initramfs::default();
         initramfs.file("/init", 0o755, init_program::read()?);
         initramfs.busybox(&self.cache)?;
         let mut requests = self.modules.clone();
-        let binds = self.bind && !self.devices.is_empty();
+        let binds = self.bind && !(self.devices.is_empty() && self.emulated.is_empty());
         if binds {
             requests.extend(VFIO_MODULES.map(ModuleRequest::from));
         }
@@ -190,8 +197,11 @@ impl Boot {
             initramfs.add(addition)?;
         }
         let bdfs: Vec<_> = (0..self.devices.len()).map(bdf).collect();
+        let emulated: Vec<_> = (0..self.emulated.len()).map(emulated::bdf).collect();
+        let env = environment(&bdfs, &emulated);
+        let devices = [bdfs, emulated].concat();
         let mode = if self.shell { Mode::Shell } else { Mode::Serve };
-        let plan = Plan { mode, modules, env: environment(&bdfs), devices: bdfs, bind: binds };
+        let plan = Plan { mode, modules, env, devices, bind: binds };
         Ok(Parts { qemu, kernel, initramfs, plan })
     }
 
@@ -217,6 +227,7 @@ impl Boot {
             processors: self.processors,
             memory: self.memory.clone(),
             devices: Vec::new(),
+            emulated: self.emulated.clone(),
             channel: PathBuf::new(),
             console: Console::Terminal,
             gdb: None,
@@ -226,12 +237,16 @@ impl Boot {
     }
 }
 
-/// `NETDMA_VM_BDF` is the first device's address, `NETDMA_VM_BDFS` all of them.
-fn environment(bdfs: &[String]) -> BTreeMap<String, String> {
+/// `NETDMA_VM_BDF` is the first vfio-user device's address, `NETDMA_VM_BDFS` all of theirs, `NETDMA_VM_EMULATED` all those of
+/// QEMU's own.
+fn environment(bdfs: &[String], emulated: &[String]) -> BTreeMap<String, String> {
     let mut environment = BTreeMap::new();
     if let Some(first) = bdfs.first() {
         environment.insert("NETDMA_VM_BDF".into(), first.clone());
         environment.insert("NETDMA_VM_BDFS".into(), bdfs.join(" "));
+    }
+    if !emulated.is_empty() {
+        environment.insert("NETDMA_VM_EMULATED".into(), emulated.join(" "));
     }
     environment
 }

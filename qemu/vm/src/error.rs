@@ -56,6 +56,9 @@ pub enum VmError {
     /// More devices than slots.
     #[error("{0} devices; the guest's root bus has room for {most}", most = crate::line::MOST_DEVICES)]
     TooManyDevices(usize),
+    /// More emulated devices than slots.
+    #[error("{0} emulated devices; there is room for {most}", most = crate::emulated::MOST_EMULATED)]
+    TooManyEmulated(usize),
     /// A file of the run.
     #[error("{path}: {source}")]
     Io {

@@ -54,6 +54,8 @@ pub mod channel;
 
 pub mod device;
 
+pub mod emulated;
+
 pub mod line;
 
 pub mod folder;

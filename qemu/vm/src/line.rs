@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use crate::accel::AccelKind;
 use crate::channel::PORT_NAME;
+use crate::emulated::Emulated;
 use crate::kernel::Kernel;
 use crate::qemu::Qemu;
 
@@ -33,6 +34,8 @@ pub struct Line {
     pub memory: String,
     /// The devices' sockets.
     pub devices: Vec<PathBuf>,
+    /// QEMU's own devices.
+    pub emulated: Vec<Emulated>,
     /// The guest channel's socket.
     pub channel: PathBuf,
     /// Where the console goes.
@@ -111,6 +114,9 @@ impl Line {
         for (index, socket) in self.devices.iter().enumerate() {
             option("-device", vfio_user(index, &socket.to_string_lossy()));
         }
+        for (index, device) in self.emulated.iter().enumerate() {
+            option("-device", device.option(index));
+        }
         match &self.console {
             Console::File(file) => {
                 option("-chardev", format!("file,id=console,path={}", escaped(file)));
@@ -175,6 +181,7 @@ mod tests {
             processors: 2,
             memory: "1G".into(),
             devices: vec!["/r/a.sock".into(), "/r/b.sock".into()],
+            emulated: vec!["edu".parse().unwrap()],
             channel: "/r/channel,1.sock".into(),
             console: Console::File("/r/console.log".into()),
             gdb: None,
@@ -188,12 +195,13 @@ mod tests {
     }
 
     #[test]
-    fn the_iommu_comes_before_every_vfio_user_device() {
+    fn the_iommu_comes_before_every_device_that_does_dma_behind_it() {
         let text = text(&line());
         let iommu = text.find("intel-iommu,").unwrap();
         let devices: Vec<_> = text.match_indices("vfio-user-pci").map(|(at, _)| at).collect();
         assert_eq!(devices.len(), 2);
         assert!(devices.iter().all(|at| *at > iommu));
+        assert!(text.find("-device edu,id=emulated0,bus=pcie.0,addr=0x8").unwrap() > iommu, "{text}");
     }
 
     #[test]

@@ -20,7 +20,7 @@ pub struct Plan {
     pub mode: Mode,
     /// Modules, in the order in which they are loaded.
     pub modules: Vec<Module>,
-    /// Addresses of the vfio-user devices in the guest.
+    /// Addresses of the vfio-user devices in the guest, and then of those that QEMU emulates.
     pub devices: Vec<String>,
     /// Bind the devices to vfio-pci.
     pub bind: bool,

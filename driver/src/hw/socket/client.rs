@@ -7,8 +7,8 @@ use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
 use super::connection::{Connection, Request};
 use super::failure::Failed;
 use super::wire::{
-    Command, DMA_READ_WRITE, DeviceInfo, DmaMap, DmaUnmap, IRQS_EVENTFD, IRQS_OFF, IRQS_UNMASK, IrqInfo,
-    RegionAccess, RegionInfo, SetIrqs, Version,
+    Command, DeviceInfo, DmaMap, DmaUnmap, IRQS_EVENTFD, IRQS_OFF, IRQS_UNMASK, IrqInfo, RegionAccess,
+    RegionInfo, SetIrqs, Version,
 };
 
 /// Proposed in VERSION. The server may answer with less.
@@ -136,11 +136,17 @@ impl Client {
         self.connection.post(&Request { command: Command::RegionWrite, parts, fds: &[] })
     }
 
-    /// Shares `size` bytes of the file `fd` from `offset` on, at `address`.
-    pub(super) fn dma_map(&self, address: u64, size: u64, fd: RawFd, offset: u64) -> Result<(), Failed> {
+    /// Shares `size` bytes of the file `fd` from `offset` on, at `address`; `flags` say what the device may do with them.
+    pub(super) fn dma_map(
+        &self,
+        (address, size): (u64, u64),
+        flags: u32,
+        fd: RawFd,
+        offset: u64,
+    ) -> Result<(), Failed> {
         let argsz = self::size::<DmaMap>();
         let [offset, address, size] = [offset, address, size].map(Into::into);
-        let payload = DmaMap { argsz, flags: DMA_READ_WRITE.into(), offset, address, size };
+        let payload = DmaMap { argsz, flags: flags.into(), offset, address, size };
         let request = Request { command: Command::DmaMap, parts: [payload.as_bytes(), &[]], fds: &[fd] };
         self.empty(&request)
     }

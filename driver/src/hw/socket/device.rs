@@ -10,11 +10,16 @@ use vm_memory::MmapRegion;
 use super::Options;
 use super::client::{ACCESS, Client};
 use super::failure::Failed;
-use super::wire::{DEVICE_IS_PCI, IRQ_INTX, IRQ_MSIX, REGION_BAR0, REGION_CONFIG};
+use super::wire::{
+    DEVICE_IS_PCI, DMA_READ, DMA_WRITE, IRQ_INTX, IRQ_MSI, IRQ_MSIX, REGION_CONFIG, REGION_READABLE,
+    REGION_WRITABLE,
+};
 use crate::hw::memory::Mapper;
 use crate::hw::pci;
-use crate::hw::vectors::{Ended, Vectors, raw};
-use crate::hw::{Fired, HwError, InterruptSource, Registers, Routed, Space};
+use crate::hw::vectors::{Ended, Offers, Vectors, raw};
+use crate::hw::{
+    DmaAccess, Fired, HwError, InterruptKind, InterruptSource, Region, Registers, Routed, Space,
+};
 
 /// What a vfio-user PCI function has at least: regions 0 to 7 (7 is configuration space), interrupts 0 to 2.
 const REGIONS: u32 = REGION_CONFIG + 1;
@@ -22,11 +27,11 @@ const IRQS: u32 = IRQ_MSIX + 1;
 
 pub(super) struct SocketDevice {
     client: Client,
-    bar0_size: u64,
-    config_size: u64,
+    /// By their numbers; one that the function has not is 0 bytes.
+    regions: Vec<Region>,
     vectors: Vectors,
-    /// The line is on. Held while it is changed or unmasked.
-    line: Mutex<bool>,
+    /// What is on. Held while that is changed, or the line unmasked.
+    enabled: Mutex<Option<InterruptKind>>,
     posted_writes: bool,
 }
 
@@ -42,14 +47,13 @@ impl SocketDevice {
                  give the socket of an I/OAT device"
             ));
         }
-        let bar0_size = client.region_info(REGION_BAR0).map_err(text)?.size.get();
-        let config_size = client.region_info(REGION_CONFIG).map_err(text)?.size.get();
-        let offered = client.irq_info(IRQ_MSIX).map_err(text)?.count.get();
-        let line = client.irq_info(IRQ_INTX).map_err(text)?.count.get() > 0;
-        let vectors =
-            Vectors::new(offered, line).map_err(|error| format!("cannot make eventfds: {error}"))?;
+        let known = pci::SPACES.iter().map(|(number, space)| region(&client, *number, *space));
+        let regions = known.collect::<Result<_, _>>().map_err(text)?;
+        let count = |index| client.irq_info(index).map(|info| info.count.get()).map_err(text);
+        let offers = Offers { line: count(IRQ_INTX)?, msi: count(IRQ_MSI)?, msix: count(IRQ_MSIX)? };
+        let vectors = Vectors::new(offers).map_err(|error| format!("cannot make eventfds: {error}"))?;
         let posted_writes = options.posted_writes;
-        let device = Self { client, bar0_size, config_size, vectors, line: Mutex::new(false), posted_writes };
+        let device = Self { client, regions, vectors, enabled: Mutex::new(None), posted_writes };
         if !options.any_function {
             pci::identify(&device)?;
         }
@@ -57,18 +61,43 @@ impl SocketDevice {
         Ok(device)
     }
 
-    fn region(&self, space: Space) -> (u32, u64) {
-        match space {
-            Space::BAR0 => (REGION_BAR0, self.bar0_size),
-            Space::Bar(number) => (number.into(), 0),
-            Space::Config => (REGION_CONFIG, self.config_size),
-        }
-    }
-
     /// The region's number, if the access lies inside it and is not too long.
     fn place(&self, space: Space, offset: u64, len: usize) -> io::Result<u32> {
-        let (region, size) = self.region(space);
-        pci::check_access(offset, len, size, ACCESS).map(|()| region)
+        let number = pci::region_number(space);
+        let size = number.and_then(|number| self.regions.get(number)).map_or(0, |region| region.size);
+        pci::check_access(offset, len, size, ACCESS)?;
+        u32::try_from(number.unwrap_or(usize::MAX)).map_err(io::Error::other)
+    }
+
+    /// Turns on the first `count` vectors of one kind, and nothing else.
+    fn turn_on(&self, kind: InterruptKind, count: u32, what: &'static str) -> Result<(), HwError> {
+        // What was enabled beyond `count`, or of another kind, must not stay so.
+        self.disable()?;
+        let events = self.vectors.fresh(kind, count)?;
+        let failed = |source| HwError::Interrupt { vector: 0, what, source };
+        if events.is_empty() {
+            return Ok(());
+        }
+        let mut enabled = self.enabled.lock();
+        // Before it is asked for: of many vectors, some may be on when one is refused.
+        *enabled = Some(kind);
+        self.client.irqs_on(index(kind), &raw(&events)).map_err(|error| split(error, failed))
+    }
+}
+
+fn region(client: &Client, number: u32, space: Space) -> Result<Region, Failed> {
+    let info = client.region_info(number)?;
+    let (size, flags) = (info.size.get(), info.flags.get());
+    let (readable, writable) = (flags & REGION_READABLE != 0, flags & REGION_WRITABLE != 0);
+    Ok(Region { space, size, readable, writable })
+}
+
+/// VFIO's number of a kind of interrupt.
+fn index(kind: InterruptKind) -> u32 {
+    match kind {
+        InterruptKind::Line => IRQ_INTX,
+        InterruptKind::Msi => IRQ_MSI,
+        InterruptKind::Msix => IRQ_MSIX,
     }
 }
 
@@ -85,11 +114,15 @@ impl Registers for SocketDevice {
         let width = data.len();
         let failed = |source| HwError::Access { access: "write", space, offset, width, source };
         let region = self.place(space, offset, width).map_err(failed)?;
-        if self.posted_writes && space == Space::BAR0 {
+        if self.posted_writes && space != Space::Config {
             return self.client.region_post(region, offset, data).map_err(|error| split(error, failed));
         }
         let taken = self.client.region_write(region, offset, data).map_err(|error| split(error, failed))?;
         pci::whole(taken, width).map_err(failed)
+    }
+
+    fn regions(&self) -> Vec<Region> {
+        self.regions.iter().filter(|region| region.size > 0).copied().collect()
     }
 
     fn reset(&self) -> Result<(), HwError> {
@@ -100,13 +133,19 @@ impl Registers for SocketDevice {
 }
 
 impl Mapper for SocketDevice {
-    fn map(&self, iova: u64, region: &MmapRegion) -> Result<(), HwError> {
+    fn map(&self, iova: u64, region: &MmapRegion, access: DmaAccess) -> Result<(), HwError> {
         let len = region.size();
         let failed = |source| HwError::Map { len, iova, source };
         let backing = region.file_offset();
         let backing =
             backing.ok_or_else(|| failed(io::Error::other("there is no file behind the memory")))?;
-        let mapped = self.client.dma_map(iova, wide(len), backing.file().as_raw_fd(), backing.start());
+        let flags = match access {
+            DmaAccess::ReadWrite => DMA_READ | DMA_WRITE,
+            DmaAccess::ReadOnly => DMA_READ,
+            DmaAccess::WriteOnly => DMA_WRITE,
+        };
+        let fd = backing.file().as_raw_fd();
+        let mapped = self.client.dma_map((iova, wide(len)), flags, fd, backing.start());
         mapped.map_err(|error| split(error, failed))
     }
 
@@ -118,28 +157,19 @@ impl Mapper for SocketDevice {
 
 impl InterruptSource for SocketDevice {
     fn vectors(&self) -> u32 {
-        self.vectors.len()
+        self.vectors.offers(InterruptKind::Msix)
     }
 
     fn enable(&self, count: u32) -> Result<(), HwError> {
-        // What was enabled beyond `count` must not stay so.
-        self.disable()?;
-        let events = self.vectors.fresh(count)?;
-        let failed = |source| HwError::Interrupt { vector: 0, what: "enabling", source };
-        let enabled = self.client.irqs_on(IRQ_MSIX, &raw(&events));
-        enabled.map_err(|error| split(error, failed))
+        self.turn_on(InterruptKind::Msix, count, "enabling")
     }
 
     fn disable(&self) -> Result<(), HwError> {
         let failed = |source| HwError::Interrupt { vector: 0, what: "disabling", source };
-        let mut line = self.line.lock();
-        if *line {
-            self.client.irqs_off(IRQ_INTX).map_err(|error| split(error, failed))?;
-            *line = false;
-        }
-        // A device without messages has nothing to disable there, and may say so.
-        if self.vectors.len() > 0 {
-            self.client.irqs_off(IRQ_MSIX).map_err(|error| split(error, failed))?;
+        let mut enabled = self.enabled.lock();
+        if let Some(kind) = *enabled {
+            self.client.irqs_off(index(kind)).map_err(|error| split(error, failed))?;
+            *enabled = None;
         }
         Ok(())
     }
@@ -160,26 +190,38 @@ impl InterruptSource for SocketDevice {
     }
 
     fn has_line(&self) -> bool {
-        self.vectors.has_line()
+        self.offers(InterruptKind::Line) > 0
     }
 
     fn enable_line(&self) -> Result<(), HwError> {
-        self.disable()?;
-        let event = self.vectors.fresh_line()?;
-        let failed = |source| HwError::Interrupt { vector: 0, what: "enabling the line", source };
-        let mut line = self.line.lock();
-        self.client.irqs_on(IRQ_INTX, &raw(&[event])).map_err(|error| split(error, failed))?;
-        *line = true;
-        Ok(())
+        self.turn_on(InterruptKind::Line, 1, "enabling the line")
+    }
+
+    fn offers(&self, kind: InterruptKind) -> u32 {
+        self.vectors.offers(kind)
+    }
+
+    fn enable_kind(&self, kind: InterruptKind, count: u32) -> Result<(), HwError> {
+        self.turn_on(kind, count, "enabling")
     }
 
     fn unmask_line(&self) -> Result<(), HwError> {
         let failed = |source| HwError::Interrupt { vector: 0, what: "unmasking the line", source };
-        let line = self.line.lock();
-        if !*line {
+        let enabled = self.enabled.lock();
+        if *enabled != Some(InterruptKind::Line) {
             return Ok(());
         }
         self.client.irq_unmask(IRQ_INTX).map_err(|error| split(error, failed))
+    }
+}
+
+impl Drop for SocketDevice {
+    fn drop(&mut self) {
+        // A server may go on with what its client left running. One that is gone needs to be told nothing.
+        match pci::set_bus_master(self, false) {
+            Ok(()) | Err(HwError::Gone(_)) => {}
+            Err(error) => log::warn!("the device may still be bus master: {error}"),
+        }
     }
 }
 

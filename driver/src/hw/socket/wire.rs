@@ -98,8 +98,10 @@ pub(super) struct DmaMap {
     pub(super) size: U64,
 }
 
-/// The engine may read and write what is mapped.
-pub(super) const DMA_READ_WRITE: u32 = 3;
+/// DMA_MAP: the device may read what is mapped.
+pub(super) const DMA_READ: u32 = 1;
+/// DMA_MAP: the device may write it.
+pub(super) const DMA_WRITE: u32 = 2;
 
 /// DMA_UNMAP; the reply repeats it.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
@@ -174,12 +176,17 @@ pub(super) struct RegionAccess {
     pub(super) count: U32,
 }
 
-/// BAR 0's region index.
-pub(super) const REGION_BAR0: u32 = 0;
+/// DEVICE_GET_REGION_INFO: the region may be read.
+pub(super) const REGION_READABLE: u32 = 1;
+/// DEVICE_GET_REGION_INFO: it may be written.
+pub(super) const REGION_WRITABLE: u32 = 2;
+
 /// The configuration space's region index.
 pub(super) const REGION_CONFIG: u32 = 7;
 /// The line's interrupt index (INTx).
 pub(super) const IRQ_INTX: u32 = 0;
+/// MSI's interrupt index.
+pub(super) const IRQ_MSI: u32 = 1;
 /// MSI-X's interrupt index.
 pub(super) const IRQ_MSIX: u32 = 2;
 

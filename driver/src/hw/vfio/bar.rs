@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use vm_memory::mmap::MmapRegionBuilder;
 use vm_memory::{Bytes, FileOffset, MmapRegion, VolatileMemory, VolatileMemoryError};
 
-use super::kernel::Region;
+use super::kernel::Place;
 use crate::hw::fd::map_error;
 
 pub(super) struct Bar {
@@ -16,10 +16,10 @@ pub(super) struct Bar {
 
 impl Bar {
     /// Maps the whole region of the device's file.
-    pub(super) fn map(file: &File, region: Region) -> io::Result<Self> {
-        let size = usize::try_from(region.size).map_err(io::Error::other)?;
+    pub(super) fn map(file: &File, place: Place) -> io::Result<Self> {
+        let size = usize::try_from(place.size).map_err(io::Error::other)?;
         let region = MmapRegionBuilder::new(size)
-            .with_file_offset(FileOffset::new(file.try_clone()?, region.offset))
+            .with_file_offset(FileOffset::new(file.try_clone()?, place.offset))
             .with_mmap_prot(libc::PROT_READ | libc::PROT_WRITE)
             .with_mmap_flags(libc::MAP_SHARED)
             .build()

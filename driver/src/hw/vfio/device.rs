@@ -8,22 +8,23 @@ use std::sync::Arc;
 use ioat_stage::Pause;
 use ioat_stage::sync::Mutex;
 use vfio_bindings::bindings::vfio::{
-    VFIO_PCI_BAR0_REGION_INDEX, VFIO_PCI_CONFIG_REGION_INDEX, VFIO_PCI_INTX_IRQ_INDEX,
-    VFIO_PCI_MSIX_IRQ_INDEX, VFIO_PCI_REQ_IRQ_INDEX,
+    VFIO_PCI_INTX_IRQ_INDEX, VFIO_PCI_MSI_IRQ_INDEX, VFIO_PCI_MSIX_IRQ_INDEX, VFIO_PCI_REQ_IRQ_INDEX,
 };
 use vfio_ioctls::{VfioContainer, VfioDevice};
 use vm_memory::MmapRegion;
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
 use super::bar::Bar;
-use super::kernel::{self, Region};
+use super::kernel::{self, Place};
 use super::{Options, route};
 use crate::hw::fd::of_event;
 use crate::hw::host::{Address, Host};
 use crate::hw::memory::Mapper;
 use crate::hw::pci;
-use crate::hw::vectors::{Ended, Vectors};
-use crate::hw::{Fired, HwError, InterruptSource, Registers, Routed, Space};
+use crate::hw::vectors::{Ended, Offers, Vectors, raw};
+use crate::hw::{
+    DmaAccess, Fired, HwError, InterruptKind, InterruptSource, Region, Registers, Routed, Space,
+};
 
 /// Most bytes of one access: all of configuration space.
 const ACCESS: usize = 4096;
@@ -35,11 +36,11 @@ pub(super) struct VfioFunction {
     file: File,
     device: Option<VfioDevice>,
     container: Arc<VfioContainer>,
-    bar0: Region,
-    config: Region,
+    /// By their numbers; one that the function has not is 0 bytes.
+    places: Vec<Place>,
     vectors: Vectors,
-    /// The kernel's index of what is enabled. Held while that is changed, or the line unmasked.
-    enabled: Mutex<Option<u32>>,
+    /// What is enabled. Held while that is changed, or the line unmasked.
+    enabled: Mutex<Option<InterruptKind>>,
     /// Signalled when the kernel wants the function back.
     release: Option<EventFd>,
     host: Host,
@@ -57,38 +58,29 @@ impl VfioFunction {
     ) -> Result<Self, String> {
         let text = |error: io::Error| error.to_string();
         let file = kernel::file(&device).map_err(text)?;
-        let bar0 = kernel::region(&file, VFIO_PCI_BAR0_REGION_INDEX).map_err(text)?;
-        let config = kernel::region(&file, VFIO_PCI_CONFIG_REGION_INDEX).map_err(text)?;
-        let count = |index| device.get_irq_info(index).map_or(0, |irq| irq.count);
-        let line = count(VFIO_PCI_INTX_IRQ_INDEX) > 0;
-        let vectors = Vectors::new(count(VFIO_PCI_MSIX_IRQ_INDEX), line)
+        let places = pci::SPACES.iter().map(|(number, _)| kernel::place(&file, *number));
+        let places: Vec<_> = places.collect::<Result<_, _>>().map_err(text)?;
+        let count = |kind| device.get_irq_info(index(kind)).map_or(0, |irq| irq.count);
+        let [line, msi, msix] = [InterruptKind::Line, InterruptKind::Msi, InterruptKind::Msix].map(count);
+        let vectors = Vectors::new(Offers { line, msi, msix })
             .map_err(|error| format!("cannot make eventfds: {error}"))?;
-        let mapped = if options.map_bar && bar0.mappable {
-            Some(Bar::map(&file, bar0).map_err(|error| format!("cannot map BAR 0: {error}"))?)
-        } else {
-            None
+        let mapped = match places.first().filter(|bar0| options.map_bar && bar0.mappable) {
+            Some(bar0) => Some(Bar::map(&file, *bar0).map_err(|error| format!("cannot map BAR 0: {error}"))?),
+            None => None,
         };
         let release = release(&device);
         let (device, enabled, host) = (Some(device), Mutex::new(None), host.clone());
         let function =
-            Self { mapped, file, device, container, bar0, config, vectors, enabled, release, host, address };
+            Self { mapped, file, device, container, places, vectors, enabled, release, host, address };
         pci::set_bus_master(&function, true).map_err(|error| error.to_string())?;
         Ok(function)
     }
 
-    fn region(&self, space: Space) -> Region {
-        match space {
-            Space::BAR0 => self.bar0,
-            Space::Bar(_) => Region { offset: 0, size: 0, mappable: false },
-            Space::Config => self.config,
-        }
-    }
-
     /// Where the access lies in the device's file, if it lies inside the region.
     fn place(&self, space: Space, offset: u64, len: usize) -> io::Result<u64> {
-        let region = self.region(space);
-        pci::check_access(offset, len, region.size, ACCESS)?;
-        Ok(region.offset + offset)
+        let place = pci::region_number(space).and_then(|number| self.places.get(number));
+        pci::check_access(offset, len, place.map_or(0, |place| place.size), ACCESS)?;
+        Ok(place.map_or(0, |place| place.offset) + offset)
     }
 
     fn bar(&self, space: Space) -> Option<&Bar> {
@@ -97,6 +89,21 @@ impl VfioFunction {
 
     fn device(&self) -> Result<&VfioDevice, HwError> {
         self.device.as_ref().ok_or_else(|| HwError::Gone("it is being closed".into()))
+    }
+
+    /// Turns on the first `count` vectors of one kind, and nothing else.
+    fn turn_on(&self, kind: InterruptKind, count: u32, what: &'static str) -> Result<(), HwError> {
+        // The kernel has one kind of interrupt on at a time, and older ones cannot add vectors to enabled ones.
+        self.disable()?;
+        let events = self.vectors.fresh(kind, count)?;
+        if events.is_empty() {
+            return Ok(());
+        }
+        let mut enabled = self.enabled.lock();
+        let failed = |source| HwError::Interrupt { vector: 0, what, source };
+        kernel::irqs_on(&self.file, index(kind), &raw(&events)).map_err(failed)?;
+        *enabled = Some(kind);
+        Ok(())
     }
 }
 
@@ -130,6 +137,15 @@ impl Registers for VfioFunction {
         self.read(space, offset, &mut [0; 2])
     }
 
+    fn regions(&self) -> Vec<Region> {
+        let all = pci::SPACES.iter().zip(&self.places).filter(|(_, place)| place.size > 0);
+        let known = all.map(|((_, space), place)| {
+            let Place { size, readable, writable, .. } = *place;
+            Region { space: *space, size, readable, writable }
+        });
+        known.collect()
+    }
+
     fn reset(&self) -> Result<(), HwError> {
         // The kernel saves configuration space before the reset and restores it, MSI-X included.
         kernel::reset(&self.file).map_err(HwError::Reset)
@@ -137,9 +153,10 @@ impl Registers for VfioFunction {
 }
 
 impl Mapper for VfioFunction {
-    fn map(&self, iova: u64, region: &MmapRegion) -> Result<(), HwError> {
+    fn map(&self, iova: u64, region: &MmapRegion, access: DmaAccess) -> Result<(), HwError> {
         let len = region.size();
-        kernel::map(&self.container, iova, region).map_err(|source| HwError::Map { len, iova, source })
+        let mapped = kernel::map(&self.container, iova, region, access);
+        mapped.map_err(|source| HwError::Map { len, iova, source })
     }
 
     fn unmap(&self, iova: u64, len: usize) -> Result<(), HwError> {
@@ -149,28 +166,18 @@ impl Mapper for VfioFunction {
 
 impl InterruptSource for VfioFunction {
     fn vectors(&self) -> u32 {
-        self.vectors.len()
+        self.vectors.offers(InterruptKind::Msix)
     }
 
     fn enable(&self, count: u32) -> Result<(), HwError> {
-        // Older kernels cannot add vectors to enabled ones, so these go off first.
-        self.disable()?;
-        let events = self.vectors.fresh(count)?;
-        if events.is_empty() {
-            return Ok(());
-        }
-        let mut enabled = self.enabled.lock();
-        let result = self.device()?.enable_irq(VFIO_PCI_MSIX_IRQ_INDEX, events);
-        result.map_err(|_| irq_error("enabling"))?;
-        *enabled = Some(VFIO_PCI_MSIX_IRQ_INDEX);
-        Ok(())
+        self.turn_on(InterruptKind::Msix, count, "enabling")
     }
 
     fn disable(&self) -> Result<(), HwError> {
         let mut enabled = self.enabled.lock();
         // The kernel refuses to disable what is not enabled.
-        if let Some(index) = *enabled {
-            self.device()?.disable_irq(index).map_err(|_| irq_error("disabling"))?;
+        if let Some(kind) = *enabled {
+            self.device()?.disable_irq(index(kind)).map_err(|_| irq_error("disabling"))?;
             *enabled = None;
         }
         Ok(())
@@ -188,33 +195,38 @@ impl InterruptSource for VfioFunction {
     }
 
     fn route(&self, vector: u32, processor: u32) -> Routed {
-        if *self.enabled.lock() == Some(VFIO_PCI_INTX_IRQ_INDEX) {
+        let kind = match *self.enabled.lock() {
             // The kernel's affinity of a line is for all devices on it.
-            return Routed::NotPermitted("the line may be shared with other devices".into());
-        }
-        route::route(&self.host, self.address, vector, processor)
+            Some(InterruptKind::Line) => {
+                return Routed::NotPermitted("the line may be shared with other devices".into());
+            }
+            Some(InterruptKind::Msi) => "msi",
+            Some(InterruptKind::Msix) | None => "msix",
+        };
+        route::route(&self.host, self.address, kind, vector, processor)
     }
 
     fn has_line(&self) -> bool {
-        self.vectors.has_line()
+        self.offers(InterruptKind::Line) > 0
     }
 
     fn enable_line(&self) -> Result<(), HwError> {
-        // The kernel has one kind of interrupt on at a time.
-        self.disable()?;
-        let event = self.vectors.fresh_line()?;
-        let mut enabled = self.enabled.lock();
-        let result = self.device()?.enable_irq(VFIO_PCI_INTX_IRQ_INDEX, vec![event]);
-        result.map_err(|_| irq_error("enabling the line"))?;
-        *enabled = Some(VFIO_PCI_INTX_IRQ_INDEX);
-        Ok(())
+        self.turn_on(InterruptKind::Line, 1, "enabling the line")
+    }
+
+    fn offers(&self, kind: InterruptKind) -> u32 {
+        self.vectors.offers(kind)
+    }
+
+    fn enable_kind(&self, kind: InterruptKind, count: u32) -> Result<(), HwError> {
+        self.turn_on(kind, count, "enabling")
     }
 
     /// The kernel masks the line each time that it fires (it is "automasked"). Unmasked, a line that the function still
     /// asserts fires at once.
     fn unmask_line(&self) -> Result<(), HwError> {
         let enabled = self.enabled.lock();
-        if *enabled != Some(VFIO_PCI_INTX_IRQ_INDEX) {
+        if *enabled != Some(InterruptKind::Line) {
             return Ok(());
         }
         let unmasked = self.device()?.unmask_irq(VFIO_PCI_INTX_IRQ_INDEX);
@@ -232,6 +244,15 @@ impl Drop for VfioFunction {
         if self.host.function(self.address).iommu_group().is_none() {
             std::mem::forget(self.device.take());
         }
+    }
+}
+
+/// The kernel's number of a kind of interrupt.
+fn index(kind: InterruptKind) -> u32 {
+    match kind {
+        InterruptKind::Line => VFIO_PCI_INTX_IRQ_INDEX,
+        InterruptKind::Msi => VFIO_PCI_MSI_IRQ_INDEX,
+        InterruptKind::Msix => VFIO_PCI_MSIX_IRQ_INDEX,
     }
 }
 

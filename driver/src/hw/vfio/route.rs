@@ -6,9 +6,9 @@ use std::io;
 use crate::hw::Routed;
 use crate::hw::host::{Address, Host};
 
-/// Asks the kernel to deliver `vector` of the function on `processor`.
-pub(super) fn route(host: &Host, address: Address, vector: u32, processor: u32) -> Routed {
-    let Some(irq) = number(host, address, vector) else {
+/// Asks the kernel to deliver `vector` of the function on `processor`. `kind` is "msi" or "msix".
+pub(super) fn route(host: &Host, address: Address, kind: &str, vector: u32, processor: u32) -> Routed {
+    let Some(irq) = number(host, address, kind, vector) else {
         return Routed::NotPermitted(format!(
             "{address} has no interrupt for vector {vector}: is it enabled?"
         ));
@@ -23,9 +23,9 @@ pub(super) fn route(host: &Host, address: Address, vector: u32, processor: u32) 
 /// The kernel's number of the vector's interrupt. vfio-pci names each interrupt after its vector, and procfs has
 /// a directory of that name; where it is not seen, the numbers are taken in rising order, which is the order
 /// in which the kernel gives them.
-fn number(host: &Host, address: Address, vector: u32) -> Option<u32> {
+fn number(host: &Host, address: Address, kind: &str, vector: u32) -> Option<u32> {
     let irqs = host.function(address).message_irqs();
-    let name = format!("vfio-msix[{vector}]({address})");
+    let name = format!("vfio-{kind}[{vector}]({address})");
     let named = irqs.iter().copied().find(|irq| host.irq(*irq).join(&name).exists());
     named.or_else(|| irqs.get(usize::try_from(vector).ok()?).copied())
 }
@@ -67,7 +67,7 @@ mod tests {
     fn a_vector_goes_by_its_name_not_by_its_place() {
         let root = tempfile::tempdir().unwrap();
         let (host, address) = tree(root.path());
-        assert_eq!(route(&host, address, 0, 3), Routed::Kernel(3));
+        assert_eq!(route(&host, address, "msix", 0, 3), Routed::Kernel(3));
         assert_eq!(list(root.path(), 41).as_deref(), Some("3\n"));
         assert_eq!(list(root.path(), 40), None);
     }
@@ -78,7 +78,7 @@ mod tests {
         let (host, address) = tree(root.path());
         fs::remove_dir_all(root.path().join("proc/irq")).unwrap();
         fs::create_dir_all(root.path().join("proc/irq/41")).unwrap();
-        assert_eq!(route(&host, address, 1, 0), Routed::Kernel(0));
+        assert_eq!(route(&host, address, "msix", 1, 0), Routed::Kernel(0));
         assert_eq!(list(root.path(), 41).as_deref(), Some("0\n"));
     }
 
@@ -86,12 +86,12 @@ mod tests {
     fn what_was_not_done_is_said_with_the_reason() {
         let root = tempfile::tempdir().unwrap();
         let (host, address) = tree(root.path());
-        let Routed::NotPermitted(missing) = route(&host, address, 7, 0) else {
+        let Routed::NotPermitted(missing) = route(&host, address, "msix", 7, 0) else {
             panic!("vector 7 was routed")
         };
         assert!(missing.contains("no interrupt for vector 7"), "{missing}");
         fs::create_dir(root.path().join("proc/irq/40/smp_affinity_list")).unwrap();
-        let Routed::NotPermitted(refused) = route(&host, address, 1, 0) else {
+        let Routed::NotPermitted(refused) = route(&host, address, "msix", 1, 0) else {
             panic!("vector 1 was routed")
         };
         assert!(refused.contains("irq/40/smp_affinity_list: "), "{refused}");

@@ -4,6 +4,8 @@ mod config;
 
 mod bars;
 
+mod named;
+
 mod memory;
 
 mod judging;
@@ -29,7 +31,7 @@ macro_rules! groups {
 }
 
 /// In the order of `help()`.
-const GROUPS: &[Group] = groups!(config, bars, memory, judging, output);
+const GROUPS: &[Group] = groups!(config, bars, named, memory, judging, output);
 
 /// Registers all functions, working on `session`.
 pub(super) fn register(engine: &mut Engine, session: &Rc<Session>) {

@@ -10,6 +10,7 @@ use netdma_vm::accel::AccelChoice;
 use netdma_vm::boot::Boot;
 use netdma_vm::cache::Cache;
 use netdma_vm::device::DeviceProgram;
+use netdma_vm::emulated::{self, Emulated};
 use netdma_vm::error::VmError;
 use netdma_vm::kernel::KernelChoice;
 use netdma_vm::line::{bdf, copyable};
@@ -20,7 +21,8 @@ use netdma_vm::stop;
 /// Boots a guest and runs COMMAND in it.
 ///
 /// Exits with COMMAND's status; 124 after the time limit, 125 when the harness failed, 134 after a guest panic. In COMMAND's
-/// words `{bdf}` stands for the first device's PCI address; its environment has NETDMA_VM_BDF and NETDMA_VM_BDFS.
+/// words `{bdf}` stands for the first vfio-user device's PCI address and `{emulated}` for that of the first --emulated one; its
+/// environment has NETDMA_VM_BDF, and all addresses in NETDMA_VM_BDFS and NETDMA_VM_EMULATED.
 #[derive(Debug, Args)]
 pub(crate) struct BootArguments {
     /// A vfio-user device program with its arguments; `{socket}` stands for its socket, else `--socket-path=PATH` is appended
@@ -30,6 +32,10 @@ pub(crate) struct BootArguments {
     /// Boot without a vfio-user device
     #[arg(long, conflicts_with = "devices")]
     no_device: bool,
+    /// A PCI device that QEMU itself emulates (edu, pci-testdev, e1000e, nvme,serial=1 ...), behind the IOMMU and bound to
+    /// vfio-pci like the others; the first is at 0000:00:08.0, the next at 09.0, at most 8
+    #[arg(long = "emulated", value_name = "DEVICE[,PROP=V...]")]
+    emulated: Vec<Emulated>,
     /// Leave the devices to the kernel's drivers instead of binding them to vfio-pci
     #[arg(long)]
     no_bind: bool,
@@ -97,7 +103,7 @@ pub(crate) fn run(arguments: BootArguments) -> anyhow::Result<i32> {
         bail!("nothing to run: give `-- COMMAND`, --shell or --print");
     }
     let boot = settings(&arguments)?;
-    let words: Vec<_> = arguments.words.iter().map(|word| word.replace("{bdf}", &bdf(0))).collect();
+    let words = words(&arguments)?;
     if arguments.print {
         return print(&boot, &words);
     }
@@ -110,9 +116,21 @@ pub(crate) fn run(arguments: BootArguments) -> anyhow::Result<i32> {
     Ok(outcome.exit_code())
 }
 
+/// COMMAND, with addresses in the place of their names.
+fn words(arguments: &BootArguments) -> anyhow::Result<Vec<String>> {
+    let first = emulated::bdf(0);
+    let has_none = arguments.emulated.is_empty();
+    if has_none && arguments.words.iter().any(|word| word.contains("{emulated}")) {
+        bail!("COMMAND says {{emulated}}, and there is no such device: add for example --emulated edu");
+    }
+    let words = arguments.words.iter();
+    Ok(words.map(|word| word.replace("{bdf}", &bdf(0)).replace("{emulated}", &first)).collect())
+}
+
 fn settings(arguments: &BootArguments) -> anyhow::Result<Boot> {
     let mut boot = Boot::new(Cache::from_environment()?);
     boot.devices = devices(arguments)?;
+    boot.emulated.clone_from(&arguments.emulated);
     boot.kernel = arguments.kernel.as_deref().map(KernelChoice::from).unwrap_or_default();
     boot.modules = arguments.modules.iter().map(|module| module.as_str().into()).collect();
     boot.additions = arguments.additions.iter().map(|addition| addition.as_str().into()).collect();

@@ -4,6 +4,9 @@
 #![cfg(feature = "sim")]
 #![expect(clippy::unwrap_used, reason = "a test whose device cannot start fails")]
 
+mod kinds;
+mod placement;
+
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
