@@ -1,6 +1,8 @@
-//! The names of a session's registers, and what their values mean, for whoever talks with a person.
+//! The names of a session's registers, and what their values mean, for whoever talks with a person. Nothing here
+//! touches the device.
 
-use super::Session;
+use super::number::bits;
+use super::{Session, registers::Register};
 
 /// A register's name with those of its fields.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -18,21 +20,37 @@ impl Session {
         self.device.name.clone()
     }
 
-    /// All registers that have a name.
+    /// All registers that have a name, in the order of their tables.
     #[must_use]
     pub fn vocabulary(&self) -> Vec<RegisterNames> {
-        Vec::new()
+        self.registers.borrow().all().iter().map(|register| names(register)).collect()
     }
 
-    /// What a register is, with its fields.
+    /// What the register of this name is, with its fields; none if there is no such register.
     #[must_use]
-    pub fn described(&self, _name: &str) -> Option<String> {
-        None
+    pub fn described(&self, name: &str) -> Option<String> {
+        self.registers.borrow().named(name).ok().map(|register| register.described())
     }
 
-    /// What a value of this register, or of one of its fields, means.
+    /// What a value that was read from this register, or from this field of it, means; none if there is no such.
     #[must_use]
-    pub fn decoded(&self, _register: &str, _field: Option<&str>, _value: i64) -> Option<String> {
-        None
+    pub fn decoded(&self, register: &str, field: Option<&str>, value: i64) -> Option<String> {
+        let registers = self.registers.borrow();
+        let register = registers.named(register).ok()?;
+        let value = bits(value);
+        Some(match field {
+            None => format!("{} = {}", register.name, register.decoded(value)),
+            Some(field) => {
+                let field = register.field(field).ok()?;
+                let word = field.word(value).map_or(String::new(), |word| format!(" {word}"));
+                format!("{}.{} = {value} ({value:#x}){word}", register.name, field.name)
+            }
+        })
     }
+}
+
+fn names(register: &Register) -> RegisterNames {
+    let fields = register.is.fields.iter();
+    let fields = fields.map(|field| (field.name.clone(), field.words.values().cloned().collect()));
+    RegisterNames { name: register.name.clone(), fields: fields.collect() }
 }

@@ -34,7 +34,7 @@ impl Bench {
     pub(super) fn new(session: Rc<Session>, words: Rc<RefCell<Words>>, plain: bool) -> Self {
         let evaluator = Evaluator::new(session.clone());
         words.replace(Words {
-            functions: script::entries().map(Function::of).collect(),
+            functions: script::entries().flat_map(Function::of).collect(),
             registers: session.vocabulary().into_iter().map(Into::into).collect(),
             own: Vec::new(),
         });

@@ -40,8 +40,11 @@ pub(super) enum Wants {
 
 /// The command on this line, if it is one. A variable may be called as a command is: then a sign follows it.
 pub(super) fn parse(line: &str) -> Option<Command> {
+    // Rhai has a function of this name, which ends a script.
+    if matches!(line.trim().trim_end_matches(';').trim_end(), "exit()" | "quit()") {
+        return Some(Command::Exit);
+    }
     let (word, rest) = split(line)?;
-    // `record! x` and `record !x` would look alike.
     let rest = rest.trim();
     let ends = rest.trim_end_matches(';').trim();
     match word {
@@ -97,7 +100,7 @@ fn split(line: &str) -> Option<(&str, &str)> {
     let path = matches!(word, "run" | "record" | "record!")
         && rest.starts_with(' ')
         && rest.trim_start().starts_with('.');
-    let glued = !rest.is_empty() && !rest.starts_with([' ', '\t', ';']);
+    let glued = !rest.is_empty() && !rest.starts_with(|c: char| c.is_whitespace() || c == ';');
     (!glued && (!other || path)).then_some((word, rest))
 }
 
@@ -138,6 +141,8 @@ mod tests {
         assert_eq!(parse("?get"), Some(Command::Help(Some("get".into()))));
         assert_eq!(parse("help \"CHAN0.CHANSTS\";"), Some(Command::Help(Some("CHAN0.CHANSTS".into()))));
         assert_eq!(parse("exit;"), Some(Command::Exit));
+        assert_eq!(parse("exit\n"), Some(Command::Exit));
+        assert_eq!(parse("exit()"), Some(Command::Exit));
         assert_eq!(parse("quit"), Some(Command::Exit));
         assert_eq!(parse("run ./a b.rhai"), Some(Command::Run("./a b.rhai".into())));
     }

@@ -185,7 +185,7 @@ mod tests {
 
     #[test]
     fn after_a_dot_are_methods_and_properties_only() {
-        assert_eq!(inserted("ring."), (5, vec!["iova".into(), "load(".into()]));
+        assert_eq!(inserted("ring."), (5, vec!["hexdump()".into(), "iova".into(), "load(".into()]));
         assert_eq!(inserted("ring.g"), (6, vec![]));
     }
 

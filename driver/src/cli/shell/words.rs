@@ -4,6 +4,9 @@ use netdma::script::{Entry, RegisterNames};
 
 use super::signature::{Parameter, Signature, signatures};
 
+/// The group of the functions that are about registers.
+const REGISTERS: &str = "Registers";
+
 /// What completion and hints choose from.
 #[derive(Clone, Default, Debug)]
 pub(super) struct Words {
@@ -52,11 +55,21 @@ pub(super) enum Role<'a> {
 }
 
 impl Function {
-    pub(super) fn of(entry: &Entry) -> Self {
+    /// Of a function's documentation: some are called on a value as well as without one.
+    pub(super) fn of(entry: &Entry) -> Vec<Self> {
         let Entry { name, call, group, .. } = entry;
-        let method = call.split_once(name).is_some_and(|(before, _)| before.ends_with('.'));
-        let names_registers = group.to_ascii_lowercase().contains("register");
-        Self { name: (*name).into(), method, signatures: signatures(call), names_registers }
+        let is_method = |line: &&str| line.split_once(name).is_some_and(|(before, _)| before.ends_with('.'));
+        let (methods, others): (Vec<_>, Vec<_>) = call.lines().partition(is_method);
+        let kinds = [(true, methods), (false, others)].into_iter().filter(|(_, lines)| !lines.is_empty());
+        let function = |(method, lines): (bool, Vec<&str>)| {
+            let signatures = signatures(&lines.join("\n"));
+            // Whoever takes a field takes a register; others that do stand among the registers.
+            let mut parameters = signatures.iter().flat_map(|way| &way.parameters);
+            let names_registers =
+                *group == REGISTERS || parameters.any(|parameter| parameter.name == "field");
+            Self { name: (*name).into(), method, signatures, names_registers }
+        };
+        kinds.map(function).collect()
     }
 
     /// What the argument at `index` can be, in the first way of calling it that says so.
@@ -117,16 +130,19 @@ impl Words {
         };
         let register = |name: &str, fields| Register { name: name.into(), fields };
         Self {
-            functions: vec![
-                entry("get", "get(name) -> value\nget(name, field) -> value", "Registers by name"),
-                entry("put", "put(name, value)\nput(name, field, value)", "Registers by name"),
-                entry("registers", "registers() -> names", "Registers by name"),
+            functions: [
+                entry("get", "get(name) -> value\nget(name, field) -> value", REGISTERS),
+                entry("put", "put(name, value)\nput(name, field, value)", REGISTERS),
+                entry("registers", "registers() -> names", REGISTERS),
                 entry("irq_enable", "irq_enable(\"intx\"|\"msi\"|\"msix\", count)", "Interrupts"),
                 entry("irq_wait", "irq_wait(vector, timeout_ms) -> count", "Interrupts"),
+                entry("expect_reg", "expect_reg(name, value)\nexpect_reg(name, field, value)", "Judging"),
                 entry("case", "case(name, || ...)", "Judging"),
                 entry("load", "buffer.load(file)\nbuffer.load(file, offset)", "DMA"),
                 entry("iova", "buffer.iova -> integer", "DMA"),
-            ],
+                entry("hexdump", "buffer.hexdump() -> text\nhexdump(blob) -> text", "DMA"),
+            ]
+            .concat(),
             registers: vec![
                 register("CHANCNT", vec![field("NUM_CHAN", &[])]),
                 register("CHAN0.CHANCTRL", vec![field("INT_DISABLE", &[])]),
@@ -152,6 +168,7 @@ mod tests {
             [role("get", 0), role("get", 1), role("get", 2)],
             [Role::Register, Role::Field, Role::Other]
         );
+        assert_eq!([role("expect_reg", 0), role("expect_reg", 1)], [Role::Register, Role::Value]);
         assert_eq!([role("put", 1), role("put", 2)], [Role::Value, Role::Value]);
         assert_eq!([role("load", 0), role("case", 0)], [Role::File, Role::Other]);
         assert!(matches!(role("irq_enable", 0), Role::Choice(choices) if choices.len() == 3));
@@ -162,6 +179,7 @@ mod tests {
         let words = Words::sample();
         let methods: Vec<_> =
             words.functions.iter().filter(|it| it.method).map(|it| it.name.as_str()).collect();
-        assert_eq!(methods, ["load", "iova"]);
+        assert_eq!(methods, ["load", "iova", "hexdump"]);
+        assert!(words.functions.iter().any(|it| it.name == "hexdump" && !it.method));
     }
 }
