@@ -1,12 +1,12 @@
 //! A script's DMA buffer.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use super::Session;
 use super::failure::{Failure, failed, of_hw};
-use crate::hw::{DmaBuffer, Placement};
+use crate::hw::{DmaBuffer, HwError, Placement};
 
 /// Memory that the device can reach while it is mapped. Copies of it are the same memory.
 #[derive(Clone)]
@@ -14,7 +14,6 @@ pub(super) struct Buffer(Rc<Held>);
 
 struct Held {
     memory: RefCell<Arc<DmaBuffer>>,
-    mapped: Cell<bool>,
 }
 
 impl Buffer {
@@ -22,7 +21,7 @@ impl Buffer {
     pub(super) fn allocate(session: &Session, len: usize, placement: Placement) -> Result<Self, Failure> {
         let memory = session.device.memory.allocate_at(len, placement);
         let memory = memory.map_err(|error| of_hw(session, &error))?;
-        let held = Held { memory: RefCell::new(Arc::new(memory)), mapped: Cell::new(true) };
+        let held = Held { memory: RefCell::new(Arc::new(memory)) };
         let buffer = Self(Rc::new(held));
         session.buffers.keep(buffer.clone());
         Ok(buffer)
@@ -45,7 +44,23 @@ impl Buffer {
 
     /// The device can reach it.
     pub(super) fn is_mapped(&self) -> bool {
-        self.0.mapped.get()
+        self.0.memory.borrow().is_granted()
+    }
+
+    /// The device cannot reach it any more.
+    pub(super) fn unmap(&self, session: &Session) -> Result<(), Failure> {
+        self.change(|memory| memory.withdraw().map_err(|error| of_hw(session, &error)))
+    }
+
+    /// The device can reach it again.
+    pub(super) fn map(&self, session: &Session, placement: Placement) -> Result<(), Failure> {
+        self.change(|memory| memory.grant(placement).map_err(|error| of_hw(session, &error)))
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut DmaBuffer) -> Result<T, Failure>) -> Result<T, Failure> {
+        let mut memory = self.0.memory.borrow_mut();
+        let memory = Arc::get_mut(&mut memory);
+        change(memory.ok_or_else(|| failed("the driver works on this buffer: wait until it is done"))?)
     }
 
     /// Copies bytes out.
@@ -122,8 +137,19 @@ impl Buffers {
         }
     }
 
-    /// How many there are.
-    pub(super) fn count(&self) -> usize {
-        self.0.borrow().len()
+    /// Unmaps all, for good. What cannot be unmapped is returned in words.
+    pub(super) fn end(&self) -> Vec<String> {
+        let mut left = Vec::new();
+        for buffer in self.0.take() {
+            let mut memory = buffer.0.memory.borrow_mut();
+            let iova = memory.iova();
+            let result = match Arc::get_mut(&mut memory).map(DmaBuffer::withdraw) {
+                Some(Ok(()) | Err(HwError::Gone(_))) => continue,
+                Some(Err(error)) => error.to_string(),
+                None => "the driver still has it".into(),
+            };
+            left.push(format!("the buffer at {iova:#x} is still mapped: {result}"));
+        }
+        left
     }
 }

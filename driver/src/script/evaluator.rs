@@ -1,64 +1,14 @@
 //! Statements, one after the other, on one session. What one defines, the next one sees.
 
-use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::rc::Rc;
 
 use rhai::module_resolvers::FileModuleResolver;
-use rhai::{AST, Dynamic, Engine, EvalAltResult, Module, OptimizationLevel, ParseError, Position, Scope};
+use rhai::{AST, Dynamic, Engine, Module, OptimizationLevel, Scope};
 
-use super::failure::End;
+use super::error::{ScriptError, of_panic, of_syntax, of_thrown, shown};
 use super::{Session, api};
-
-/// Why a script, or a line of the shell, came to no good end.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct ScriptError {
-    /// What went wrong, in one line.
-    pub text: String,
-    /// Where; none if that is not known.
-    pub line: Option<usize>,
-    /// The column there.
-    pub column: Option<usize>,
-    /// The functions around it, the innermost first: name and the line of the call.
-    pub chain: Vec<(String, Option<usize>)>,
-    /// What kind of end it is.
-    pub kind: ErrorKind,
-}
-
-/// What kind of end an error is.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum ErrorKind {
-    /// It cannot be understood; nothing ran.
-    Syntax,
-    /// It ran, and failed.
-    Failed,
-    /// `skip(reason)`.
-    Skipped(String),
-    /// Its time was over, or a signal came.
-    Ended,
-    /// A function of ours panicked: a bug of this program.
-    Panicked,
-}
-
-impl fmt::Display for ScriptError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.line, self.column) {
-            (Some(line), Some(column)) => write!(f, "line {line}, column {column}: {}", self.text)?,
-            (Some(line), None) => write!(f, "line {line}: {}", self.text)?,
-            _ => f.write_str(&self.text)?,
-        }
-        for (name, line) in &self.chain {
-            match line {
-                Some(line) => write!(f, "\n  in {name}(), called at line {line}")?,
-                None => write!(f, "\n  in {name}()")?,
-            }
-        }
-        Ok(())
-    }
-}
-
-impl std::error::Error for ScriptError {}
 
 /// Evaluates statements on a session.
 pub struct Evaluator {
@@ -136,7 +86,7 @@ impl Evaluator {
         self.functions = self.functions.merge(&ast.clone_functions_only());
         match result {
             Ok(Ok(value)) => Ok(value),
-            Ok(Err(error)) => of_result(*error),
+            Ok(Err(error)) => of_thrown(*error),
             Err(panic) => {
                 self.scope.rewind(before);
                 Err(of_panic(&*panic))
@@ -202,66 +152,4 @@ fn limit(engine: &mut Engine) {
     engine.set_strict_variables(true);
     // What is written is what runs, and lines are those of the file.
     engine.set_optimization_level(OptimizationLevel::None);
-}
-
-/// A value as it is printed; a text in quotes, so that it is seen to be one.
-fn shown(value: &Dynamic) -> String {
-    match value.read_lock::<rhai::ImmutableString>() {
-        Some(text) => text.to_string(),
-        None => value.to_string(),
-    }
-}
-
-fn of_syntax(error: &ParseError) -> ScriptError {
-    let (line, column) = (error.position().line(), error.position().position());
-    ScriptError {
-        text: error.err_type().to_string(),
-        line,
-        column,
-        chain: Vec::new(),
-        kind: ErrorKind::Syntax,
-    }
-}
-
-fn of_result(mut error: EvalAltResult) -> Result<Dynamic, ScriptError> {
-    if let EvalAltResult::Exit(value, _) = error {
-        return Ok(value);
-    }
-    let end = End::of(&error);
-    let mut chain = Vec::new();
-    let mut position = error.position();
-    while let EvalAltResult::ErrorInFunctionCall(name, _, inner, at) = error {
-        chain.insert(0, (name, at.line()));
-        position = if inner.position() == Position::NONE { at } else { inner.position() };
-        error = *inner;
-    }
-    let (text, kind) = match end {
-        Some(end) => (end.says(), kind_of(end)),
-        None => (said(error), ErrorKind::Failed),
-    };
-    Err(ScriptError { text, line: position.line(), column: position.position(), chain, kind })
-}
-
-fn kind_of(end: End) -> ErrorKind {
-    match end {
-        End::Skipped(reason) => ErrorKind::Skipped(reason),
-        End::TimedOut(_) | End::Interrupted => ErrorKind::Ended,
-    }
-}
-
-/// The error without its position, which is told apart, and without "Runtime error" before our own words.
-fn said(mut error: EvalAltResult) -> String {
-    // It is told apart.
-    let _ = error.take_position();
-    match error {
-        EvalAltResult::ErrorRuntime(value, _) => value.to_string(),
-        error => error.to_string(),
-    }
-}
-
-fn of_panic(panic: &(dyn std::any::Any + Send)) -> ScriptError {
-    let said = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    let said = said.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
-    let text = format!("a function of this program panicked, which is a bug of it: {said}");
-    ScriptError { text, line: None, column: None, chain: Vec::new(), kind: ErrorKind::Panicked }
 }

@@ -113,10 +113,10 @@ impl Judge {
         self.books.borrow_mut().open.push(open);
     }
 
-    /// The case that began last ends: skipped for a reason, or as its complaints say.
-    pub(super) fn end(&self, skipped: Option<String>) {
+    /// The case that began last ends: skipped for a reason, or as its complaints say. Whether it did not fail.
+    pub(super) fn end(&self, skipped: Option<String>) -> bool {
         let mut books = self.books.borrow_mut();
-        let Some(Open { name, complaints, checks, since_ns }) = books.open.pop() else { return };
+        let Some(Open { name, complaints, checks, since_ns }) = books.open.pop() else { return true };
         let verdict = match (complaints.is_empty(), skipped) {
             (false, _) => Verdict::Failed,
             (true, Some(reason)) => Verdict::Skipped(reason),
@@ -127,7 +127,9 @@ impl Judge {
             None => name,
         };
         let duration_ns = self.clock.now_ns().saturating_sub(since_ns);
+        let good = verdict != Verdict::Failed;
         books.done.push(Case { name, verdict, complaints, checks, duration_ns });
+        good
     }
 
     /// The cases that are done.

@@ -10,6 +10,8 @@
 
 mod session;
 
+mod wind_up;
+
 mod desk;
 
 mod recording;
@@ -28,6 +30,10 @@ mod capabilities;
 
 mod registers;
 
+mod interrupts;
+
+mod seen;
+
 mod judge;
 
 mod failure;
@@ -35,6 +41,8 @@ mod failure;
 mod entry;
 
 mod api;
+
+mod error;
 
 mod evaluator;
 
@@ -48,7 +56,8 @@ pub mod record;
 
 pub use desk::{EventDesk, FaultDesk};
 pub use entry::Entry;
-pub use evaluator::{ErrorKind, Evaluator, Mark, ScriptError};
+pub use error::{ErrorKind, ScriptError};
+pub use evaluator::{Evaluator, Mark};
 pub use findings::Findings;
 pub use judge::{Case, Complaint, Verdict};
 pub use recording::{Recorded, Recording};

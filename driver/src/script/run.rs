@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::rc::Rc;
 
-use super::evaluator::ErrorKind;
-use super::judge::{Case, Complaint, Verdict};
+use super::error::ErrorKind;
+use super::judge::{Case, Verdict};
 use super::{Evaluator, ScriptError, Session};
 
 /// What became of a script.
@@ -67,7 +67,7 @@ fn cases(session: &Session, name: &str, error: Option<&ScriptError>, duration_ns
         _ => None,
     };
     if let Some(error) = error.filter(|_| skipped.is_none()) {
-        complaints.push(Complaint { line: error.line, column: error.column, text: error.text.clone() });
+        complaints.push(error.complaint());
     }
     if cases.is_empty() || !complaints.is_empty() || checks > 0 || skipped.is_some() {
         let verdict = match (complaints.is_empty(), skipped) {

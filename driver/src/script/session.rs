@@ -12,9 +12,12 @@ use rhai::Position;
 use super::buffer::Buffers;
 use super::desk::{EventDesk, FaultDesk};
 use super::failure::{End, Failure};
+use super::interrupts::Interrupts;
 use super::judge::{Complaint, Judge};
 use super::registers::{Register, Registers, Table, tables};
+use super::seen::Seen;
 use super::undo::Undos;
+use super::wind_up;
 use crate::hw::{Device, HwError, Space};
 
 /// Where a script's lines go. The functions say what they have to say through this, and print nothing themselves.
@@ -71,6 +74,9 @@ pub struct Session {
     pub(super) gone: RefCell<Option<String>>,
     pub(super) undos: Undos,
     pub(super) buffers: Buffers,
+    pub(super) interrupts: Interrupts,
+    /// What was read last.
+    pub(super) seen: RefCell<Option<Seen>>,
     limit: Option<Duration>,
     until_ns: Option<u64>,
     interrupt: Arc<AtomicBool>,
@@ -79,7 +85,7 @@ pub struct Session {
 
 impl Session {
     /// The longest that a wait goes without looking whether the script shall end.
-    const SLICE: Duration = Duration::from_millis(10);
+    pub(super) const SLICE: Duration = Duration::from_millis(10);
 
     /// Begins a session. The time that it may take starts now.
     ///
@@ -92,6 +98,7 @@ impl Session {
         let registers = Registers::on(&device, &tables.map_err(|error| HwError::Open(error.to_string()))?)?;
         let registers = RefCell::new(Rc::new(registers));
         let until_ns = limit.map(|limit| deadline(&*device.pause, limit));
+        let interrupts = Interrupts::new(&device);
         let judge = Judge::new(device.pause.clone());
         Ok(Rc::new(Self {
             device,
@@ -107,6 +114,8 @@ impl Session {
             gone: RefCell::new(None),
             undos: Undos::default(),
             buffers: Buffers::default(),
+            interrupts,
+            seen: RefCell::new(None),
             limit,
             until_ns,
             interrupt,
@@ -133,7 +142,9 @@ impl Session {
         if self.wound_up.replace(true) {
             return Vec::new();
         }
-        self.undos.run()
+        let mut left = self.undos.run();
+        left.extend(wind_up::device(self));
+        left
     }
 
     /// Something was not as it should be, and the script goes on. It is said at once.

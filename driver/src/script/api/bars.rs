@@ -6,6 +6,7 @@ use rhai::{Array, Dynamic, Engine, INT, Map, NativeCallContext};
 
 use super::super::failure::{Failure, failed, of_hw};
 use super::super::number::{fitting, int, natural, width};
+use super::super::seen::Seen;
 use super::super::{Entry, Session};
 use crate::hw::{Region, Space};
 
@@ -69,6 +70,7 @@ pub(super) fn read(session: &Session, space: Space, offset: u64, wide: INT) -> R
     let wide = usual(space, wide)?;
     let read = session.device.registers.read(space, offset, &mut data[..wide]);
     read.map_err(|error| of_hw(session, &error))?;
+    session.seen.replace(Some(Seen::Access(space, offset, wide, u64::from_le_bytes(data))));
     Ok(INT::from_le_bytes(data))
 }
 

@@ -8,6 +8,12 @@ mod named;
 
 mod memory;
 
+mod interrupts;
+
+mod waiting;
+
+mod reset;
+
 mod judging;
 
 mod output;
@@ -31,7 +37,7 @@ macro_rules! groups {
 }
 
 /// In the order of `help()`.
-const GROUPS: &[Group] = groups!(config, bars, named, memory, judging, output);
+const GROUPS: &[Group] = groups!(config, bars, reset, named, memory, interrupts, waiting, judging, output);
 
 /// Registers all functions, working on `session`.
 pub(super) fn register(engine: &mut Engine, session: &Rc<Session>) {

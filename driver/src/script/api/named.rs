@@ -2,6 +2,8 @@
 
 mod looks;
 
+mod wanted;
+
 use std::rc::Rc;
 
 use rhai::{Dynamic, Engine, INT, Map, NativeCallContext};
@@ -9,7 +11,10 @@ use rhai::{Dynamic, Engine, INT, Map, NativeCallContext};
 use super::super::failure::{Failure, failed, of_hw};
 use super::super::number::{bits, fitting, int};
 use super::super::registers::{Access, Field, Register};
+use super::super::seen::Seen;
 use super::super::{Entry, Session};
+
+pub(super) use wanted::Wanted;
 
 const GROUP: &str = "Registers";
 
@@ -36,7 +41,7 @@ pub(super) const ENTRIES: &[Entry] = entries! {
 
 pub(super) fn register(engine: &mut Engine, session: &Rc<Session>) {
     let it = session.clone();
-    engine.register_fn("get", move |name: &str| read(&it, &*named(&it, name)?).map(int));
+    engine.register_fn("get", move |name: &str| read(&it, &named(&it, name)?).map(int));
     let it = session.clone();
     engine.register_fn("get", move |name: &str, field: &str| {
         read_field(&it, name, field).map(|(value, _)| int(value))
@@ -64,11 +69,13 @@ pub(super) fn named(session: &Session, name: &str) -> Result<Rc<Register>, Failu
 }
 
 /// Reads it.
-pub(super) fn read(session: &Session, register: &Register) -> Result<u64, Failure> {
+pub(super) fn read(session: &Session, register: &Rc<Register>) -> Result<u64, Failure> {
     if register.is.access == Access::Wo {
         return Err(failed(format!("{} can only be written", register.name)));
     }
-    register.read(&session.device).map_err(|error| with_name(session, register, &error))
+    let value = register.read(&session.device).map_err(|error| with_name(session, register, &error))?;
+    session.seen.replace(Some(Seen::Register(register.clone(), value)));
+    Ok(value)
 }
 
 /// A value for a field: a number, or one of its words.

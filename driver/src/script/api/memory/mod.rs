@@ -16,6 +16,7 @@ use super::super::buffer::Buffer;
 use super::super::dump::dump;
 use super::super::failure::Failure;
 use super::super::number::{count, fitting, int, size};
+use super::super::seen::Seen;
 use super::super::{Entry, Session};
 
 const GROUP: &str = "DMA";
@@ -68,7 +69,7 @@ pub(super) fn register(engine: &mut Engine, session: &Rc<Session>) {
     engine.register_get("iova", |it: &mut Buffer| int(it.iova()));
     engine.register_get("len", |it: &mut Buffer| count(it.len()));
     engine.register_get("is_mapped", |it: &mut Buffer| it.is_mapped());
-    words(engine);
+    words(engine, session);
     engine.register_fn("bytes", bytes);
     engine.register_fn("put", |it: &mut Buffer, offset: INT, data: Blob| {
         it.write(size("offset", offset)?, &data)
@@ -85,26 +86,30 @@ pub(super) fn register(engine: &mut Engine, session: &Rc<Session>) {
 }
 
 macro_rules! widths {
-    ($engine:ident, $($read:literal $write:literal $width:literal),*) => {
+    ($engine:ident, $session:ident, $($read:literal $write:literal $width:literal),*) => {
         $(
-            $engine.register_fn($read, |it: &mut Buffer, offset: INT| read(it, offset, $width));
+            let session = $session.clone();
+            $engine.register_fn($read, move |it: &mut Buffer, offset: INT| read(&session, it, offset, $width));
             $engine.register_fn($write, |it: &mut Buffer, offset: INT, value: INT| write(it, offset, $width, value));
         )*
     };
 }
 
-fn words(engine: &mut Engine) {
-    widths!(engine, "read8" "write8" 1, "read16" "write16" 2, "read32" "write32" 4, "read64" "write64" 8);
+fn words(engine: &mut Engine, session: &Rc<Session>) {
+    widths!(engine, session, "read8" "write8" 1, "read16" "write16" 2, "read32" "write32" 4, "read64" "write64" 8);
 }
 
-fn read(buffer: &Buffer, offset: INT, width: usize) -> Result<INT, Failure> {
+fn read(session: &Session, buffer: &Buffer, offset: INT, width: usize) -> Result<INT, Failure> {
     let offset = size("offset", offset)?;
-    if width == 8 {
-        return buffer.load(offset).map(int);
-    }
-    let mut data = [0; 8];
-    buffer.read(offset, &mut data[..width])?;
-    Ok(INT::from_le_bytes(data))
+    let value = if width == 8 {
+        buffer.load(offset)?
+    } else {
+        let mut data = [0; 8];
+        buffer.read(offset, &mut data[..width])?;
+        u64::from_le_bytes(data)
+    };
+    session.seen.replace(Some(Seen::Memory(buffer.iova(), offset, width, value)));
+    Ok(int(value))
 }
 
 fn write(buffer: &Buffer, offset: INT, width: usize, value: INT) -> Result<(), Failure> {

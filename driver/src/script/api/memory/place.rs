@@ -15,6 +15,15 @@ pub(super) fn register(engine: &mut Engine, session: &Rc<Session>) {
     engine.register_fn("dma", move |len: INT| allocate(&it, len, Placement::default()));
     let it = session.clone();
     engine.register_fn("dma", move |len: INT, place: Map| allocate(&it, len, placement(&place)?));
+    let it = session.clone();
+    engine.register_fn("unmap", move |buffer: &mut Buffer| buffer.unmap(&it));
+    let it = session.clone();
+    engine.register_fn("map", move |buffer: &mut Buffer| {
+        let placement = Placement { iova: Some(buffer.iova()), ..Placement::default() };
+        buffer.map(&it, placement)
+    });
+    let it = session.clone();
+    engine.register_fn("map", move |buffer: &mut Buffer, place: Map| buffer.map(&it, placement(&place)?));
 }
 
 fn allocate(session: &Session, len: INT, placement: Placement) -> Result<Buffer, Failure> {
