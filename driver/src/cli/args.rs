@@ -43,6 +43,10 @@ pub(crate) enum Command {
     /// Run a Rhai script on a device: any PCI function, its registers by name, DMA, interrupts, checks.
     #[cfg(feature = "script")]
     Script(ScriptArguments),
+    /// Type what scripts do, statement by statement; `record FILE` writes it down as a script.
+    #[cfg(feature = "script")]
+    #[command(after_help = SHELL)]
+    Shell(ShellArguments),
 }
 
 /// On what a command runs.
@@ -124,6 +128,13 @@ pub(crate) struct ScriptArguments {
     /// How long all of it may take [default: as long as it likes]
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) timeout_ms: Option<u64>,
+}
+
+#[cfg(feature = "script")]
+#[derive(Args, Debug)]
+pub(crate) struct ShellArguments {
+    #[command(flatten)]
+    pub(crate) session: SessionArguments,
 }
 
 /// How a command drives the engine.
@@ -270,6 +281,20 @@ fn trace_detail(word: &str) -> Result<Detail, String> {
         _ => Err("expected descriptors or stages".to_owned()),
     }
 }
+
+#[cfg(feature = "script")]
+const SHELL: &str = "\
+On a terminal: Tab completes functions, registers, fields, values and files; the history is kept in
+$XDG_STATE_HOME/netdma/history or ~/.local/state/netdma/history; Ctrl-C ends what is being evaluated, Ctrl-D or
+`exit` ends the shell with code 0. `help` has all the rest.
+
+From a pipe, or with TERM=dumb, lines are read plainly and no escape sequence is written. Each statement is then like
+a script of its own, and the worst of them gives the exit code, in this order:
+  3  the device is gone
+  2  a statement makes no sense
+  1  a statement failed, or something was not as expected
+  4  a statement was skipped
+  0  all was well";
 
 /// Parses the command line. The error is the exit code; what is to be said has been said.
 pub(crate) fn parse() -> Result<Arguments, ExitCode> {

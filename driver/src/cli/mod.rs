@@ -31,6 +31,9 @@ mod session;
 #[cfg(feature = "script")]
 mod script;
 
+#[cfg(feature = "script")]
+mod shell;
+
 mod report;
 
 mod table;
@@ -65,5 +68,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Conformance(flags) => conformance::run(&config::conformance(flags)?),
         #[cfg(feature = "script")]
         Command::Script(flags) => script::run(config::script(flags)?),
+        #[cfg(feature = "script")]
+        Command::Shell(flags) => shell::run(&config::session(flags.session)?),
     }
 }

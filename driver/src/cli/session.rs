@@ -80,7 +80,7 @@ fn open_sim(_: &Sim, _: SharedPause, _: &Arc<Recording>) -> anyhow::Result<Opene
 }
 
 /// Set by Ctrl-C and SIGTERM from now on: the session ends by itself then. Ctrl-\ still kills.
-fn interrupts() -> Arc<AtomicBool> {
+pub(crate) fn interrupts() -> Arc<AtomicBool> {
     static CAME: std::sync::OnceLock<Arc<AtomicBool>> = std::sync::OnceLock::new();
     extern "C" fn came(_: libc::c_int, _: *mut libc::siginfo_t, _: *mut libc::c_void) {
         // `get` and a store are all that is done here: both are safe in a signal handler.

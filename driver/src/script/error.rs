@@ -81,9 +81,9 @@ pub(super) fn of_syntax(error: &ParseError) -> ScriptError {
 }
 
 /// What was thrown; `exit(value)` is no error.
-pub(super) fn of_thrown(error: EvalAltResult) -> Result<Option<String>, ScriptError> {
+pub(super) fn of_thrown(error: EvalAltResult) -> Result<Dynamic, ScriptError> {
     if let EvalAltResult::Exit(value, _) = error {
-        return Ok((!value.is_unit()).then(|| shown(&value)));
+        return Ok(value);
     }
     Err(explained(error))
 }

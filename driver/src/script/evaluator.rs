@@ -19,6 +19,12 @@ pub struct Evaluator {
     session: Rc<Session>,
 }
 
+/// Variables and functions at one time.
+pub struct Mark {
+    scope: Scope<'static>,
+    functions: AST,
+}
+
 impl Evaluator {
     /// A fresh scope on `session`. Imported files are found in the current folder.
     #[must_use]
@@ -64,6 +70,15 @@ impl Evaluator {
     /// # Errors
     /// What the script threw, or how it was ended.
     pub fn eval(&mut self, ast: &AST) -> Result<Option<String>, ScriptError> {
+        let value = self.value(ast)?;
+        Ok((!value.is_unit()).then(|| shown(&value)))
+    }
+
+    /// As [`Self::eval`], with the value itself.
+    ///
+    /// # Errors
+    /// What the script threw, or how it was ended.
+    pub fn value(&mut self, ast: &AST) -> Result<Dynamic, ScriptError> {
         let whole = self.functions.merge(ast);
         let Self { engine, scope, .. } = self;
         let before = scope.len();
@@ -71,7 +86,7 @@ impl Evaluator {
         let result = catch_unwind(AssertUnwindSafe(|| engine.eval_ast_with_scope::<Dynamic>(scope, &whole)));
         self.functions = self.functions.merge(&ast.clone_functions_only());
         match result {
-            Ok(Ok(value)) => Ok((!value.is_unit()).then(|| shown(&value))),
+            Ok(Ok(value)) => Ok(value),
             Ok(Err(error)) => of_thrown(*error),
             Err(panic) => {
                 self.scope.rewind(before);
@@ -87,6 +102,27 @@ impl Evaluator {
     pub fn eval_line(&mut self, text: &str) -> Result<Option<String>, ScriptError> {
         let ast = self.compile(text)?;
         self.eval(&ast)
+    }
+
+    /// What is defined now, to come back to.
+    #[must_use]
+    pub fn mark(&self) -> Mark {
+        Mark { scope: self.scope.clone(), functions: self.functions.clone() }
+    }
+
+    /// Variables and functions are again as they were then. What was done to the device stays done.
+    pub fn back_to(&mut self, mark: Mark) {
+        let Mark { scope, functions } = mark;
+        (self.scope, self.functions) = (scope, functions);
+    }
+
+    /// A value in the words that `print` has for it.
+    #[must_use]
+    pub fn text_of(&self, value: &Dynamic) -> String {
+        let mut scope = Scope::new();
+        scope.push_dynamic("it", value.clone());
+        let text = self.engine.eval_expression_with_scope(&mut scope, "to_string(it)");
+        text.unwrap_or_else(|_| value.to_string())
     }
 
     /// What can be named now: functions, variables, and functions that were defined.

@@ -50,15 +50,23 @@ mod run;
 
 pub mod report;
 
+mod findings;
+
+mod vocabulary;
+
+pub mod record;
+
 pub use desk::{EventDesk, FaultDesk};
 pub use entry::Entry;
 pub use error::{ErrorKind, ScriptError};
-pub use evaluator::Evaluator;
+pub use evaluator::{Evaluator, Mark};
+pub use findings::Findings;
 pub use judge::{Case, Complaint, Verdict};
 pub use recording::{Recorded, Recording};
 pub use registers::{Table, TableError};
 pub use run::{Outcome, Summary, run};
 pub use session::{Parts, Session, Sink};
+pub use vocabulary::RegisterNames;
 
 /// Every function that a script can call, group by group: what `help()` and completion read.
 pub fn entries() -> impl Iterator<Item = &'static Entry> {
