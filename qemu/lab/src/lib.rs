@@ -15,4 +15,6 @@ pub mod stock;
 
 pub mod table;
 
+pub mod trace;
+
 pub mod whole_path;

@@ -29,6 +29,9 @@ enum Verb {
     },
     /// Device and driver in one thread, with a seed that chooses every interleaving
     Sim(netdma_lab::sim::command::Arguments),
+    /// Convert, merge and measure traces
+    #[command(subcommand)]
+    Trace(netdma_lab::trace::command::Command),
 }
 
 fn main() -> ExitCode {
@@ -42,6 +45,7 @@ fn main() -> ExitCode {
     match arguments.verb {
         Verb::WholePath { kernel, verbose } => whole_path(kernel, verbose),
         Verb::Sim(arguments) => sim(&arguments),
+        Verb::Trace(command) => on_files(netdma_lab::trace::command::run(&command)),
     }
 }
 
@@ -53,6 +57,17 @@ fn sim(arguments: &netdma_lab::sim::command::Arguments) -> ExitCode {
             eprintln!("netdma-lab: {}", usage.0);
             ExitCode::from(2)
         }
+        Err(error) => {
+            eprintln!("netdma-lab: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// What reads files and writes one.
+fn on_files(result: anyhow::Result<()>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("netdma-lab: {error:#}");
             ExitCode::from(2)
