@@ -32,6 +32,7 @@ enum Verb {
     /// Convert, merge and measure traces
     #[command(subcommand)]
     Trace(netdma_lab::trace::command::Command),
+    Timeline(netdma_lab::timeline::command::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -46,6 +47,7 @@ fn main() -> ExitCode {
         Verb::WholePath { kernel, verbose } => whole_path(kernel, verbose),
         Verb::Sim(arguments) => sim(&arguments),
         Verb::Trace(command) => on_files(netdma_lab::trace::command::run(&command)),
+        Verb::Timeline(arguments) => on_files(netdma_lab::timeline::command::run(&arguments)),
     }
 }
 
