@@ -4,12 +4,13 @@
 
 use ioat_spec::{ChanErr, ChanSts, ChannelState};
 use ioat_stage::plant::{Plant, planted};
-use ioat_stage::{Faults, Mark, Point, Stage, Trace, Verdict};
+use ioat_stage::{Faults, Mark, Point, Stage, Verdict};
 
 use crate::copy::Copied;
 use crate::fetch::Slot;
 use crate::memory::{GuestMemory, Lane, Want, access};
 use crate::path::{Path, error};
+use crate::scribe::Scribe;
 use crate::signals::Signals;
 use crate::translate::Refused;
 
@@ -63,7 +64,7 @@ pub(crate) enum Notice {
 
 /// Reserves the completion of a descriptor: one permit, one use.
 #[inline(always)]
-pub(crate) fn reserve<M: GuestMemory, F: Faults, T: Trace>(
+pub(crate) fn reserve<M: GuestMemory, F: Faults, T: Scribe>(
     slot: &Slot,
     path: &mut Path<'_, M, F, T>,
 ) -> Permit {
@@ -81,7 +82,7 @@ pub(crate) fn reserve<M: GuestMemory, F: Faults, T: Trace>(
 
 /// Stores the word of a descriptor whose data is in place. `done` counts the slots before it.
 #[inline(always)]
-pub(crate) fn retire<M: GuestMemory, F: Faults, T: Trace>(
+pub(crate) fn retire<M: GuestMemory, F: Faults, T: Scribe>(
     copied: Copied,
     permit: Permit,
     done: u16,
@@ -99,7 +100,7 @@ pub(crate) fn retire<M: GuestMemory, F: Faults, T: Trace>(
 
 /// The fault `early`: the word, and all that follows it, before the data.
 #[cold]
-pub(crate) fn retire_early<M: GuestMemory, F: Faults, T: Trace>(
+pub(crate) fn retire_early<M: GuestMemory, F: Faults, T: Scribe>(
     slot: &Slot,
     done: u16,
     signals: &Signals,
@@ -113,7 +114,7 @@ pub(crate) fn retire_early<M: GuestMemory, F: Faults, T: Trace>(
 
 /// The halt of a channel: its word, if ERR_CMP_EN asks for one, names the last good descriptor (3.7).
 #[cold]
-pub(crate) fn halt<M: GuestMemory, F: Faults, T: Trace>(
+pub(crate) fn halt<M: GuestMemory, F: Faults, T: Scribe>(
     completed: u64,
     sequence: u64,
     path: &mut Path<'_, M, F, T>,
@@ -136,7 +137,7 @@ pub(crate) fn halted(completed: u64, sequence: u64) -> Retired {
 }
 
 #[inline(always)]
-fn report<M: GuestMemory, F: Faults, T: Trace>(
+fn report<M: GuestMemory, F: Faults, T: Scribe>(
     slot: &Slot,
     permit: Permit,
     done: u16,
@@ -158,7 +159,7 @@ fn report<M: GuestMemory, F: Faults, T: Trace>(
 
 /// Stores the word, in one piece, after everything that this run wrote before.
 #[inline(always)]
-fn store<M: GuestMemory, F: Faults, T: Trace>(
+fn store<M: GuestMemory, F: Faults, T: Scribe>(
     completed: u64,
     state: ChannelState,
     permit: Permit,
@@ -180,7 +181,7 @@ fn store<M: GuestMemory, F: Faults, T: Trace>(
 }
 
 #[inline(always)]
-fn store_word<M: GuestMemory, F: Faults, T: Trace>(
+fn store_word<M: GuestMemory, F: Faults, T: Scribe>(
     word: ChanSts,
     path: &Path<'_, M, F, T>,
 ) -> Result<(), ChanErr> {

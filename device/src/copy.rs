@@ -1,13 +1,14 @@
 //! Stage 4 of 9: copy. The data moves, with no lock held, in pieces of at most 64 KiB.
 
 use ioat_spec::ChanErr;
-use ioat_stage::{Faults, Mark, Point, Stage, Trace, Verdict};
+use ioat_stage::{Faults, Mark, Point, Stage, Verdict};
 use vm_memory::Bytes;
 
 use crate::fetch::Slot;
 use crate::memory::{GuestMemory, Lane, Want, access};
 use crate::page_break::Break;
 use crate::path::{Path, error};
+use crate::scribe::Scribe;
 use crate::signals::{Signal, Signals};
 use crate::translate::{Kind, Operation, Planned, Ranges, Refused, piece};
 
@@ -31,7 +32,7 @@ pub(crate) enum Unfinished {
 
 /// Moves the data of one descriptor: its first piece, which for most is all. [`rest`] moves what remains.
 #[inline(always)]
-pub(crate) fn run<'m, M: GuestMemory, F: Faults, T: Trace>(
+pub(crate) fn run<'m, M: GuestMemory, F: Faults, T: Scribe>(
     planned: Planned<'m>,
     path: &mut Path<'m, M, F, T>,
 ) -> Result<Copied, Unfinished> {
@@ -56,7 +57,7 @@ pub(crate) fn run<'m, M: GuestMemory, F: Faults, T: Trace>(
 
 /// Moves what remains of a descriptor, or as much of it as the orders allow.
 #[inline(never)]
-pub(crate) fn rest<M: GuestMemory, F: Faults, T: Trace>(
+pub(crate) fn rest<M: GuestMemory, F: Faults, T: Scribe>(
     operation: &Operation,
     signals: &Signals,
     path: &Path<'_, M, F, T>,
@@ -80,7 +81,7 @@ pub(crate) fn rest<M: GuestMemory, F: Faults, T: Trace>(
 
 /// All of it is moved.
 #[inline(always)]
-fn landed<M: GuestMemory, F: Faults, T: Trace>(
+fn landed<M: GuestMemory, F: Faults, T: Scribe>(
     operation: &Operation,
     path: &Path<'_, M, F, T>,
 ) -> Result<Copied, Unfinished> {
@@ -134,7 +135,7 @@ fn corrupt<M: GuestMemory>(operation: Operation, offset: u64, mask: u8, memory: 
 }
 
 #[inline(always)]
-fn refuse<M: GuestMemory, F: Faults, T: Trace>(
+fn refuse<M: GuestMemory, F: Faults, T: Scribe>(
     operation: &Operation,
     chanerr: ChanErr,
     mark: Mark,

@@ -2,11 +2,12 @@
 
 use ioat_spec::descriptor::DESCRIPTOR_SIZE;
 use ioat_spec::{ChanErr, Control, Descriptor};
-use ioat_stage::{Faults, Mark, Point, Stage, Trace, Verdict};
+use ioat_stage::{Faults, Mark, Point, Stage, Verdict};
 use zerocopy::{FromZeros, IntoBytes};
 
 use crate::memory::{GuestMemory, Lane, Want, access};
 use crate::path::{Path, error};
+use crate::scribe::Scribe;
 
 /// Bits of a descriptor address that must be 0.
 pub(crate) const ALIGNMENT_MASK: u64 = DESCRIPTOR_SIZE as u64 - 1;
@@ -32,6 +33,16 @@ pub(crate) struct Slot {
     pub(crate) control: Control,
     /// Bytes that it moves.
     pub(crate) size: u32,
+    /// For the trace alone.
+    pub(crate) destination: u64,
+}
+
+impl Slot {
+    /// One that could not be read.
+    pub(crate) fn unread(position: Position) -> Self {
+        let Position { address, sequence, .. } = position;
+        Self { address, sequence, next: 0, control: Control::new(), size: 0, destination: 0 }
+    }
 }
 
 /// A descriptor as it was in one instant.
@@ -48,14 +59,14 @@ impl Fetched {
     #[inline(always)]
     pub(crate) fn slot(&self) -> Slot {
         let Self { descriptor, address, sequence } = *self;
-        let Descriptor { next, size, .. } = descriptor;
-        Slot { address, sequence, next, control: descriptor.control(), size }
+        let Descriptor { next, size, destination, .. } = descriptor;
+        Slot { address, sequence, next, control: descriptor.control(), size, destination }
     }
 }
 
 /// Loads the descriptor at `position`.
 #[inline(always)]
-pub(crate) fn next<M: GuestMemory, F: Faults, T: Trace>(
+pub(crate) fn next<M: GuestMemory, F: Faults, T: Scribe>(
     position: Position,
     path: &mut Path<'_, M, F, T>,
 ) -> Result<Fetched, ChanErr> {

@@ -25,6 +25,8 @@ mod channel_registers;
 
 mod path;
 
+mod scribe;
+
 mod doorbell;
 
 mod fetch;

@@ -9,14 +9,17 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context;
-use ioat_stage::{FaultBook, Faults, JsonLines, NoFaults, NoTrace, Pause, Side, ThreadPause, Trace};
+use ioat_stage::trace::Header;
+use ioat_stage::{
+    FaultBook, Faults, NoFaults, NoTrace, Pause, Side, Switch, ThreadPause, Trace, TraceCounts, TraceWriter,
+};
 use vfio_user_ioat::engine::{Engine, Parts, Served, identity};
 use vfio_user_ioat::lint::{LintBook, Severity};
 use vfio_user_ioat::memory::DmaTable;
 use vfio_user_ioat::server::{IrqTable, Listener, Options, serve};
 use vmm_sys_util::eventfd::{EFD_CLOEXEC, EFD_NONBLOCK, EventFd};
 
-use options::{Config, Lint};
+use options::{Config, Lint, TraceTo};
 
 /// The exit code of `--lint=deny` for a driver that broke a rule.
 const MISCONDUCT: u8 = 5;
@@ -66,14 +69,20 @@ fn serve_config(config: Config, lint: Option<Arc<LintBook>>) -> anyhow::Result<(
         return serve_engine(config, door, pause, |_| NoFaults, NoTrace, lint);
     }
     let book = FaultBook::new(config.rules.iter().copied());
-    let trace = match &config.trace {
-        None => None,
-        Some(path) => Some(
-            JsonLines::create(path, pause.clone(), Side::Device)
-                .with_context(|| format!("cannot create the trace file {}", path.display()))?,
-        ),
+    let Some(TraceTo { path, detail }) = &config.trace else {
+        return serve_engine(config, door, pause, move |_| book.faults(), NoTrace, lint);
     };
-    serve_engine(config, door, pause, move |_| book.faults(), trace, lint)
+    let writer = TraceWriter::create(path, pause.clone())
+        .with_context(|| format!("cannot create the trace file {}", path.display()))?;
+    let header = Header::new(Side::Device, *detail, concat!("vfio-user-ioat ", env!("CARGO_PKG_VERSION")));
+    let sink = writer.sink(&header, config.profile.channels.into());
+    let trace = Arc::new(Switch::of(sink, *detail));
+    let served = serve_engine(config, door, pause, move |_| book.faults(), trace, lint);
+    writer.drain();
+    let TraceCounts { written, lost } = writer.counts();
+    let level = if lost == 0 { log::Level::Info } else { log::Level::Warn };
+    log::log!(level, "trace: {written} lines written, {lost} lost");
+    served
 }
 
 /// Where clients come in, and what ends the program.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::Parser;
-use ioat_stage::Rule;
+use ioat_stage::{Detail, Rule};
 use vfio_user_ioat::lint;
 use vfio_user_ioat::profile::Profile;
 use vfio_user_ioat::server::Listener;
@@ -47,9 +47,15 @@ pub(crate) struct Arguments {
     #[arg(long)]
     pub(crate) print_capabilities: bool,
 
-    /// Write one JSON line per stage and descriptor to this file.
+    /// Write what happens to this file, as JSON lines, with times of the monotonic clock. The device never waits for it: what
+    /// does not fit is counted, and a line says how much is missing
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
+
+    /// How much of it: `descriptors` (doorbells, messages, and one line per descriptor when it is done) or `stages` (one line
+    /// per stage of each descriptor) [default: stages]
+    #[arg(long, value_name = "WHAT", requires = "trace", value_parser = trace_detail)]
+    trace_detail: Option<Detail>,
 
     /// Deviate: 'POINT[ch=N]: TRIGGER ACTION'. May be given several times.
     #[arg(long, value_name = "RULE")]
@@ -63,6 +69,14 @@ pub(crate) struct Arguments {
     /// What passes between a channel's start and its first visible effect, in microseconds
     #[arg(long, value_name = "US", default_value_t = 200)]
     start_latency_us: u64,
+}
+
+/// A detail that a file is worth: not `off`.
+fn trace_detail(word: &str) -> Result<Detail, String> {
+    match word.parse() {
+        Ok(detail @ (Detail::Descriptors | Detail::Stages)) => Ok(detail),
+        _ => Err("expected descriptors or stages".to_owned()),
+    }
 }
 
 /// What to do about a driver that breaks rules.
@@ -80,6 +94,7 @@ Examples:
   vfio-user-ioat --socket-path /tmp/dma.sock --fault 'msix[ch=0]: nth(3) drop'
   vfio-user-ioat --socket-path /tmp/dma.sock --profile netdma --vectors 0
   vfio-user-ioat --socket-path /tmp/dma.sock --lint
+  vfio-user-ioat --socket-path /tmp/dma.sock --trace dma.jsonl --trace-detail descriptors
 
 Attach it to QEMU (10.1 or newer) with shared memory:
   -object memory-backend-memfd,id=mem,size=1G,share=on -machine q35,memory-backend=mem \\
@@ -120,10 +135,16 @@ pub(crate) struct Config {
     place: Place,
     pub(crate) profile: Profile,
     pub(crate) once: bool,
-    pub(crate) trace: Option<PathBuf>,
+    pub(crate) trace: Option<TraceTo>,
     pub(crate) rules: Vec<Rule>,
     pub(crate) start_latency: Duration,
     pub(crate) lint: Option<Lint>,
+}
+
+/// A trace, and where it goes.
+pub(crate) struct TraceTo {
+    pub(crate) path: PathBuf,
+    pub(crate) detail: Detail,
 }
 
 enum Place {
@@ -150,7 +171,8 @@ pub(crate) fn check(arguments: Arguments) -> anyhow::Result<Config> {
     }
     let rules = arguments.fault.iter().map(|rule| rule.parse()).collect::<Result<_, _>>()?;
     let start_latency = Duration::from_micros(arguments.start_latency_us);
-    let Arguments { once, trace, lint, .. } = arguments;
+    let Arguments { once, trace, trace_detail, lint, .. } = arguments;
+    let trace = trace.map(|path| TraceTo { path, detail: trace_detail.unwrap_or(Detail::Stages) });
     Ok(Config { place, profile, once, trace, rules, start_latency, lint })
 }
 
@@ -186,7 +208,7 @@ pub(crate) fn capabilities() -> String {
         "channels": {"min": 1, "max": Profile::CHANNELS_MAX},
         // At most one per channel.
         "vectors": {"min": 0, "max": Profile::CHANNELS_MAX},
-        "features": ["once", "trace", "fault", "lint"],
+        "features": ["once", "trace", "trace-detail", "fault", "lint"],
         "lint-rules": lint::Rule::ALL.map(lint::Rule::name),
         "fault-points": ["register", "fetch", "translate", "copy", "complete", "msix"],
     })

@@ -1,9 +1,11 @@
 //! What stages 2 to 5 of one run work with.
 
 use ioat_spec::{ChanErr, DmaCapability};
-use ioat_stage::{Event, Faults, Mark, Op, Point, Stage, Trace, Verdict};
+use ioat_stage::{Event, Executed, Faults, Mark, Op, Point, Stage, Verdict};
 
+use crate::fetch::Slot;
 use crate::memory::GuestMemory;
+use crate::scribe::Scribe;
 
 /// What the registers said when the run began.
 #[derive(Clone, Copy, Debug)]
@@ -30,7 +32,7 @@ pub(crate) struct Path<'a, M, F, T> {
     pub(crate) trace: &'a T,
 }
 
-impl<M: GuestMemory, F: Faults, T: Trace> Path<'_, M, F, T> {
+impl<M: GuestMemory, F: Faults, T: Scribe> Path<'_, M, F, T> {
     /// The same for a rare way, which is a call: what is lent to one has to be in memory, and this need not be.
     #[inline(always)]
     pub(crate) fn again(&mut self) -> Path<'_, M, F, T> {
@@ -43,7 +45,15 @@ impl<M: GuestMemory, F: Faults, T: Trace> Path<'_, M, F, T> {
         self.faults.at(point, &Op { channel: Some(self.terms.channel), sequence, address, len })
     }
 
-    /// Tells the trace of it.
+    /// Tells the trace of a descriptor that is done or has failed.
+    #[inline(always)]
+    pub(crate) fn executed(&self, slot: &Slot, mark: Mark) {
+        let Terms { channel, generation, .. } = *self.terms;
+        let Slot { address: descriptor, sequence, size, destination: address, .. } = *slot;
+        self.trace.executed(Executed { channel, generation, sequence, descriptor, address, len: size.into(), mark });
+    }
+
+    /// Tells the trace of one stage.
     #[inline(always)]
     pub(crate) fn event(&self, stage: Stage, sequence: u64, address: u64, len: u64, mark: Mark) {
         let Terms { channel, generation, .. } = *self.terms;

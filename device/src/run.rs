@@ -8,15 +8,16 @@ mod aside;
 use std::sync::Arc;
 
 use ioat_spec::{ChanErr, DcaCtrl};
-use ioat_stage::{Faults, Trace};
+use ioat_stage::{Detail, Faults, Mark, Trace};
 
 use crate::channel::{Chain, Owed, Place};
 use crate::complete::{self, Notice, Permit, Retired};
 use crate::copy::{self, Copied};
-use crate::fetch;
-use crate::lint::{Nobody, Overheard, Watch, Watching, Witness};
+use crate::fetch::{self, Slot};
+use crate::lint::{Nobody, Watch, Watching, Witness};
 use crate::memory::GuestMemory;
-use crate::path::{Path, Terms};
+use crate::path::{Path, Terms, error};
+use crate::scribe::{EachStage, Ledger, Overheard, Scribe, Unheard};
 use crate::signals::{Signal, Signals};
 use crate::translate::{self, PIECE_BYTES, Refused, Unplanned};
 
@@ -102,14 +103,27 @@ impl<M: GuestMemory, F: Faults, T: Trace> Run<M, F, T> {
     pub fn run(&mut self) {
         let Self { terms, memory, faults, trace, signals, chain, completed, current, dca, ending, watch } =
             self;
-        let generation = terms.generation;
-        let step = Step { chain, completed, current, dca, ending, signals };
-        match watch {
-            None => carry_out(step, Nobody, Path { terms, memory, faults, trace: &**trace }),
-            Some(watch) => {
-                let trace = &Overheard(&**trace);
-                carry_out(step, Watching { watch, generation }, Path { terms, memory, faults, trace });
+        let (step, watch) = (Step { chain, completed, current, dca, ending, signals }, watch.as_deref());
+        let trace = &**trace;
+        // The step's one look. Each answer has a loop of its own.
+        match trace.detail() {
+            Detail::Off => heard(step, watch, Path { terms, memory, faults, trace: &Unheard }),
+            Detail::Descriptors => {
+                heard(step, watch, Path { terms, memory, faults, trace: &Ledger::new(trace) });
             }
+            Detail::Stages => heard(step, watch, Path { terms, memory, faults, trace: &EachStage(trace) }),
+        }
+    }
+}
+
+/// Watched by the lint or not: a loop for each.
+fn heard<M: GuestMemory, F: Faults, T: Scribe>(step: Step<'_>, watch: Option<&Watch>, path: Path<'_, M, F, T>) {
+    match watch {
+        None => carry_out(step, Nobody, path),
+        Some(watch) => {
+            let Path { terms, memory, faults, trace } = path;
+            let (generation, trace) = (terms.generation, &Overheard(trace));
+            carry_out(step, Watching { watch, generation }, Path { terms, memory, faults, trace });
         }
     }
 }
@@ -126,7 +140,7 @@ struct Step<'a> {
 
 // Not inlined: the loop needs every register there is.
 #[inline(never)]
-fn carry_out<W: Witness, M: GuestMemory, F: Faults, T: Trace>(
+fn carry_out<W: Witness, M: GuestMemory, F: Faults, T: Scribe>(
     step: Step<'_>,
     witness: W,
     mut path: Path<'_, M, F, T>,
@@ -143,7 +157,7 @@ fn carry_out<W: Witness, M: GuestMemory, F: Faults, T: Trace>(
 impl<W: Witness> Progress<'_, W> {
     /// Descriptors, until the step ends.
     #[inline(always)]
-    fn execute_all<M: GuestMemory, F: Faults, T: Trace>(&mut self, path: &mut Path<'_, M, F, T>) {
+    fn execute_all<M: GuestMemory, F: Faults, T: Scribe>(&mut self, path: &mut Path<'_, M, F, T>) {
         // Only the first one can be owed: a descriptor that becomes so ends the run.
         if self.owed.is_some() && (self.stops_inside() || self.aside(path, aside::carry_on) == Flow::End) {
             return;
@@ -158,7 +172,7 @@ impl<W: Witness> Progress<'_, W> {
 
     /// Goes a rare way.
     #[inline(always)]
-    fn aside<M: GuestMemory, F: Faults, T: Trace>(
+    fn aside<M: GuestMemory, F: Faults, T: Scribe>(
         &mut self,
         path: &mut Path<'_, M, F, T>,
         way: impl FnOnce(&mut Progress<'_, W>, &mut Path<'_, M, F, T>) -> Flow,
@@ -173,7 +187,7 @@ impl<W: Witness> Progress<'_, W> {
     /// A file behind some map may have shrunk under the device since the last word: then what was copied since is
     /// not the guest's data, and must not be published.
     #[inline(always)]
-    fn verify<M: GuestMemory, F: Faults, T: Trace>(&mut self, path: &mut Path<'_, M, F, T>) {
+    fn verify<M: GuestMemory, F: Faults, T: Scribe>(&mut self, path: &mut Path<'_, M, F, T>) {
         let chanerr = ChanErr::DMA_INTEGRITY.without(path.terms.chan_err_msk);
         let unproven = self.tally.completed != self.tally.sound || self.owed.is_some();
         let stopped = matches!(self.ending, Ending::Stopped(_));
@@ -220,7 +234,7 @@ impl<W: Witness> Progress<'_, W> {
 
     /// The channel halts.
     #[inline(always)]
-    fn halted<M: GuestMemory, F: Faults, T: Trace>(
+    fn halted<M: GuestMemory, F: Faults, T: Scribe>(
         &mut self,
         chanerr: ChanErr,
         path: &mut Path<'_, M, F, T>,
@@ -230,9 +244,20 @@ impl<W: Witness> Progress<'_, W> {
         Flow::End
     }
 
+    /// The channel halts at a descriptor.
+    #[inline(always)]
+    fn failed<M: GuestMemory, F: Faults, T: Scribe>(
+        &mut self,
+        Refused { slot, chanerr }: Refused,
+        path: &mut Path<'_, M, F, T>,
+    ) -> Flow {
+        path.executed(&slot, error(chanerr));
+        self.halted(chanerr, path)
+    }
+
     /// Stage 5 of a descriptor whose data is in place.
     #[inline(always)]
-    fn retire<M: GuestMemory, F: Faults, T: Trace>(
+    fn retire<M: GuestMemory, F: Faults, T: Scribe>(
         &mut self,
         copied: Copied,
         permit: Permit,
@@ -244,22 +269,23 @@ impl<W: Witness> Progress<'_, W> {
                 if permit != Permit::Silent {
                     self.tally.sound = retired.completed;
                 }
+                path.executed(&copied.slot, Mark::Ok);
                 self.retired(retired)
             }
-            Err(refused) => self.halted(refused.chanerr, path),
+            Err(refused) => self.failed(refused, path),
         }
     }
 
     /// A descriptor that failed: the channel halts, unless every bit is masked.
     #[cold]
-    fn refused<M: GuestMemory, F: Faults, T: Trace>(
+    fn refused<M: GuestMemory, F: Faults, T: Scribe>(
         &mut self,
         refused: Refused,
         permit: Option<Permit>,
         path: &mut Path<'_, M, F, T>,
     ) -> Flow {
         match copy::forgive(refused, path.terms.chan_err_msk) {
-            Err(chanerr) => self.halted(chanerr, path),
+            Err(chanerr) => self.failed(Refused { chanerr, ..refused }, path),
             Ok(copied) => {
                 let permit = permit.unwrap_or_else(|| complete::reserve(&copied.slot, path));
                 self.retire(copied, permit.unless_stored(), path)
@@ -270,14 +296,17 @@ impl<W: Witness> Progress<'_, W> {
 
 /// One descriptor from its fetch on: stages 2 to 5.
 #[inline(always)]
-fn execute<W: Witness, M: GuestMemory, F: Faults, T: Trace>(
+fn execute<W: Witness, M: GuestMemory, F: Faults, T: Scribe>(
     progress: &mut Progress<'_, W>,
     path: &mut Path<'_, M, F, T>,
 ) -> Flow {
     let fetched = match fetch::next(progress.tally.place.position(), path) {
         Ok(fetched) => fetched,
         // There is nothing to go on with, so the channel halts even if the bit is masked: then without latching it.
-        Err(chanerr) => return progress.halted(chanerr.without(path.terms.chan_err_msk), path),
+        Err(chanerr) => {
+            path.executed(&Slot::unread(progress.tally.place.position()), error(chanerr));
+            return progress.halted(chanerr.without(path.terms.chan_err_msk), path);
+        }
     };
     progress.witness.fetched(&fetched);
     let planned = match translate::plan(fetched, path) {

@@ -7,12 +7,13 @@
 //! planned by [`plan_rare`], so that a plain copy pays nothing for it.
 
 use ioat_spec::{ChanErr, Control, Descriptor, Opcode};
-use ioat_stage::{Faults, Mark, Point, Stage, Trace, Verdict};
+use ioat_stage::{Faults, Mark, Point, Stage, Verdict};
 
 use crate::fetch::{Fetched, Slot};
 use crate::memory::{GuestMemory, Lane, VolatileSlice, Want};
 use crate::page_break::{Break, Breaks};
 use crate::path::{Path, Terms, error};
+use crate::scribe::Scribe;
 
 /// Bytes between two looks at the orders to stop.
 pub(crate) const PIECE_BYTES: u64 = 64 << 10;
@@ -81,7 +82,7 @@ pub(crate) enum Unplanned {
 
 /// Checks a descriptor, and finds the host memory of its first piece.
 #[inline(always)]
-pub(crate) fn plan<'m, M: GuestMemory, F: Faults, T: Trace>(
+pub(crate) fn plan<'m, M: GuestMemory, F: Faults, T: Scribe>(
     fetched: Fetched,
     path: &mut Path<'m, M, F, T>,
 ) -> Result<Planned<'m>, Unplanned> {
@@ -109,7 +110,7 @@ pub(crate) fn plan<'m, M: GuestMemory, F: Faults, T: Trace>(
 
 /// Goes on with a rare descriptor: checks it, and sees that its first piece is there.
 #[inline(never)]
-pub(crate) fn plan_rare<M: GuestMemory, F: Faults, T: Trace>(
+pub(crate) fn plan_rare<M: GuestMemory, F: Faults, T: Scribe>(
     fetched: Fetched,
     path: &Path<'_, M, F, T>,
 ) -> Result<Operation, Refused> {
@@ -130,7 +131,7 @@ pub(crate) fn plan_rare<M: GuestMemory, F: Faults, T: Trace>(
 }
 
 /// Finds the host memory of an operation that has waited. It was checked, asked about and traced before.
-pub(crate) fn resume<'m, M: GuestMemory, F: Faults, T: Trace>(
+pub(crate) fn resume<'m, M: GuestMemory, F: Faults, T: Scribe>(
     operation: Operation,
     path: &Path<'m, M, F, T>,
 ) -> Result<Planned<'m>, Refused> {

@@ -196,12 +196,15 @@ fn a_trace_holds_all_nine_stages_of_both_sides_in_whole_lines() {
     assert_eq!(ran.code, 0, "{}", ran.err);
     let text = fs::read_to_string(file.path()).unwrap();
     let events: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let (headers, events): (Vec<_>, Vec<_>) = events.into_iter().partition(|line| line.get("trace").is_some());
+    let sides: BTreeSet<_> = headers.iter().map(|header| header["side"].as_str().unwrap()).collect();
+    assert_eq!((headers.len(), sides), (2, BTreeSet::from(["device", "driver"])));
     let seen: BTreeSet<_> = events
         .iter()
         .map(|event| (event["side"].as_str().unwrap(), event["stage"].as_str().unwrap()))
         .collect();
     let device =
         ["doorbell", "fetch", "translate", "copy", "complete", "msix"].map(|stage| ("device", stage));
-    let driver = ["isr", "queue", "dpc"].map(|stage| ("driver", stage));
+    let driver = ["doorbell", "isr", "queue", "dpc"].map(|stage| ("driver", stage));
     assert_eq!(seen, device.into_iter().chain(driver).collect());
 }

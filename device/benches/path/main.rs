@@ -11,6 +11,7 @@ mod memory;
 mod queue;
 mod report;
 mod small;
+mod tracing;
 
 use std::time::Duration;
 
@@ -26,8 +27,12 @@ fn main() {
     report.heading();
     // For a profiler: `-- --only small`.
     let only = std::env::args().skip_while(|argument| argument != "--only").nth(1);
-    let groups: [(&str, Measure); 3] =
-        [("bulk", bulk::measure), ("small", small::measure), ("latency", latency::measure)];
+    let groups: [(&str, Measure); 4] = [
+        ("bulk", bulk::measure),
+        ("small", small::measure),
+        ("tracing", tracing::measure),
+        ("latency", latency::measure),
+    ];
     for (name, measure) in groups {
         if only.as_deref().is_none_or(|only| only == name) {
             measure(&mut report);

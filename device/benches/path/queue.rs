@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use ioat_spec::register::channel_base;
 use ioat_spec::{ChanSts, ChannelRegister, Control, Descriptor};
-use ioat_stage::{NoFaults, NoTrace, ThreadPause};
+use ioat_stage::{NoFaults, NoTrace, ThreadPause, Trace};
 use vfio_user_ioat::engine::{Engine, Parts};
 use vfio_user_ioat::{InterruptSink, Profile};
 use zerocopy::IntoBytes;
@@ -31,8 +31,8 @@ pub(crate) struct Job {
 }
 
 /// The ring's slots from [`BASE`] on, and the word behind them. The last slot of every batch asks for the word.
-pub(crate) struct Queue {
-    engine: Engine<NoFaults, NoTrace>,
+pub(crate) struct Queue<T: Trace + 'static = NoTrace> {
+    engine: Engine<NoFaults, T>,
     memory: Arc<Memory>,
     slots: u64,
     batch: u64,
@@ -79,13 +79,20 @@ pub(crate) fn write_ring(memory: &Memory, at: u64, jobs: &[Job], batch: usize, a
 
 impl Queue {
     pub(crate) fn start(memory: Arc<Memory>, jobs: &[Job], batch: usize) -> Self {
+        Self::traced(memory, jobs, batch, NoTrace)
+    }
+}
+
+impl<T: Trace + 'static> Queue<T> {
+    /// The same, and the engine leaves its events in `trace`.
+    pub(crate) fn traced(memory: Arc<Memory>, jobs: &[Job], batch: usize, trace: T) -> Self {
         assert!(jobs.len() >= 2 * batch && jobs.len() % batch == 0);
         write_ring(&memory, BASE, jobs, batch, |iova| iova);
         let parts = Parts {
             profile: Profile::SKX,
             table: memory.table(),
             interrupts: Arc::new(Nowhere),
-            trace: NoTrace,
+            trace,
             pause: Arc::new(ThreadPause::new()),
             start_latency: Engine::<NoFaults, NoTrace>::START_LATENCY,
         };

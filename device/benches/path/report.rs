@@ -87,6 +87,14 @@ impl Report {
         }));
     }
 
+    /// Says something about the last line.
+    pub(crate) fn note(&mut self, key: &str, value: Value, text: &str) {
+        println!("    {text}");
+        if let Some(line) = self.lines.last_mut() {
+            line[key] = value;
+        }
+    }
+
     pub(crate) fn json(&self) -> Value {
         json!({ "machine": self.machine, "lines": self.lines })
     }

@@ -29,4 +29,4 @@ pub use rule::{DRY_DOORBELLS, Rule, Severity};
 
 pub(crate) use registers::ChannelLint;
 pub(crate) use under_way::Watch;
-pub(crate) use witness::{Nobody, Overheard, Watching, Witness};
+pub(crate) use witness::{Nobody, Watching, Witness};

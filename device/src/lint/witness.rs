@@ -1,7 +1,5 @@
 //! How a run tells of its descriptors: a type parameter of its loop, and nothing at all where nobody listens.
 
-use ioat_stage::{Detail, Event, Executed, Trace};
-
 use super::under_way::Watch;
 use crate::fetch::Fetched;
 
@@ -40,27 +38,5 @@ impl Witness for Watching<'_> {
 
     fn completing(self, sequence: u64) {
         self.watch.completing(self.generation, sequence);
-    }
-}
-
-/// A watched run's trace. A type of its own, so that the stages are compiled apart for watched runs: a stage with two callers
-/// would not be inlined into the usual loop any more, which then takes four times as long.
-pub(crate) struct Overheard<'a, T>(pub(crate) &'a T);
-
-impl<T: Trace> Trace for Overheard<'_, T> {
-    fn event(&self, event: Event) {
-        self.0.event(event);
-    }
-
-    fn executed(&self, executed: Executed) {
-        self.0.executed(executed);
-    }
-
-    fn detail(&self) -> Detail {
-        self.0.detail()
-    }
-
-    fn flush(&self) {
-        self.0.flush();
     }
 }

@@ -2,21 +2,22 @@
 //! fault `early`. None of it is in the loop.
 
 use ioat_spec::DcaCtrl;
-use ioat_stage::{Faults, Trace};
+use ioat_stage::{Faults, Mark};
 
 use super::{Ending, Flow, Progress};
 use crate::channel::Owed;
 use crate::complete::{self, Notice, Permit, Retired};
 use crate::copy::{self, Copied, Unfinished};
-use crate::fetch;
+use crate::fetch::{self, Slot};
 use crate::lint::Witness;
 use crate::memory::GuestMemory;
-use crate::path::Path;
+use crate::path::{Path, error};
+use crate::scribe::Scribe;
 use crate::translate::{self, Kind, Operation, Planned, Ranges};
 
 /// The rest of a descriptor that an earlier step left half done.
 #[inline(never)]
-pub(super) fn carry_on<W: Witness, M: GuestMemory, F: Faults, T: Trace>(
+pub(super) fn carry_on<W: Witness, M: GuestMemory, F: Faults, T: Scribe>(
     progress: &mut Progress<'_, W>,
     path: &mut Path<'_, M, F, T>,
 ) -> Flow {
@@ -28,13 +29,16 @@ pub(super) fn carry_on<W: Witness, M: GuestMemory, F: Faults, T: Trace>(
 
 /// A descriptor that few ask for: page breaks, a context change.
 #[inline(never)]
-pub(super) fn rare<W: Witness, M: GuestMemory, F: Faults, T: Trace>(
+pub(super) fn rare<W: Witness, M: GuestMemory, F: Faults, T: Scribe>(
     progress: &mut Progress<'_, W>,
     path: &mut Path<'_, M, F, T>,
 ) -> Flow {
     let fetched = match fetch::again(progress.tally.place.position(), path.memory) {
         Ok(fetched) => fetched,
-        Err(chanerr) => return progress.halted(chanerr.without(path.terms.chan_err_msk), path),
+        Err(chanerr) => {
+            path.executed(&Slot::unread(progress.tally.place.position()), error(chanerr));
+            return progress.halted(chanerr.without(path.terms.chan_err_msk), path);
+        }
     };
     let operation = match translate::plan_rare(fetched, path) {
         Ok(operation) => operation,
@@ -47,7 +51,7 @@ pub(super) fn rare<W: Witness, M: GuestMemory, F: Faults, T: Trace>(
 }
 
 /// What is owed, from where it stands.
-fn carry_out<W: Witness, M: GuestMemory, F: Faults, T: Trace>(
+fn carry_out<W: Witness, M: GuestMemory, F: Faults, T: Scribe>(
     Owed { operation, permit }: Owed,
     progress: &mut Progress<'_, W>,
     path: &mut Path<'_, M, F, T>,
@@ -67,7 +71,7 @@ fn carry_out<W: Witness, M: GuestMemory, F: Faults, T: Trace>(
 
 /// A context change takes two steps: its target is published at the end of the first one, its word is stored in the second. So
 /// whoever sees the word finds the target in DCACTRL.
-fn change_context<W: Witness, M: GuestMemory, F: Faults, T: Trace>(
+fn change_context<W: Witness, M: GuestMemory, F: Faults, T: Scribe>(
     operation: Operation,
     permit: Permit,
     progress: &mut Progress<'_, W>,
@@ -89,7 +93,7 @@ fn change_context<W: Witness, M: GuestMemory, F: Faults, T: Trace>(
 
 /// What follows the first piece of a descriptor, if it was not all of it.
 #[inline(never)]
-pub(super) fn finish_later<W: Witness, M: GuestMemory, F: Faults, T: Trace>(
+pub(super) fn finish_later<W: Witness, M: GuestMemory, F: Faults, T: Scribe>(
     unfinished: Unfinished,
     permit: Permit,
     progress: &mut Progress<'_, W>,
@@ -111,7 +115,7 @@ pub(super) fn finish_later<W: Witness, M: GuestMemory, F: Faults, T: Trace>(
 }
 
 /// Retires a descriptor that took more than one piece or step.
-fn settle<W: Witness, M: GuestMemory, F: Faults, T: Trace>(
+fn settle<W: Witness, M: GuestMemory, F: Faults, T: Scribe>(
     copied: Copied,
     permit: Permit,
     progress: &mut Progress<'_, W>,
@@ -122,14 +126,17 @@ fn settle<W: Witness, M: GuestMemory, F: Faults, T: Trace>(
     }
     // The word and the interrupt came before the data.
     match complete::retire(copied, Permit::Silent, progress.tally.place.done, progress.signals, path) {
-        Ok(retired) => progress.retired(Retired { notice: Notice::Quiet, ..retired }),
-        Err(refused) => progress.halted(refused.chanerr, path),
+        Ok(retired) => {
+            path.executed(&copied.slot, Mark::Faulted);
+            progress.retired(Retired { notice: Notice::Quiet, ..retired })
+        }
+        Err(refused) => progress.failed(refused, path),
     }
 }
 
 /// The fault `early`: the word and what follows it now, the data in a later step.
 #[cold]
-pub(super) fn complete_early<W: Witness, M: GuestMemory, F: Faults, T: Trace>(
+pub(super) fn complete_early<W: Witness, M: GuestMemory, F: Faults, T: Scribe>(
     operation: Operation,
     progress: &mut Progress<'_, W>,
     path: &mut Path<'_, M, F, T>,
@@ -144,6 +151,6 @@ pub(super) fn complete_early<W: Witness, M: GuestMemory, F: Faults, T: Trace>(
             *progress.owed = Some(Owed { operation, permit: Permit::Early });
             Flow::End
         }
-        Err(refused) => progress.halted(refused.chanerr, path),
+        Err(refused) => progress.failed(refused, path),
     }
 }

@@ -25,4 +25,7 @@ pub use fault::{
 };
 pub use pause::{Bell, Pause, Placement, Ready, Task, ThreadPause, Wake};
 pub use stage::Stage;
-pub use trace::{Detail, Event, Executed, JsonLines, Mark, NoTrace, Recorder, Side, Trace};
+pub use trace::{
+    Detail, Event, Executed, JsonLines, Mark, NoTrace, Recorder, Side, Switch, Trace, TraceCounts, TraceSink,
+    TraceWriter,
+};

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{ArgAction, Args, Parser, Subcommand};
+use ioat_stage::Detail;
 
 use super::exit;
 
@@ -86,10 +87,15 @@ pub(crate) struct DriveArguments {
     #[arg(long, value_name = "MS", default_value_t = 5000, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) timeout_ms: u64,
 
-    /// Write one JSON line per stage to this file: the driver's, and with sim the device's too (`side` tells
-    /// them apart, `t_ns` orders them).
+    /// Write what happens to this file, as JSON lines: the driver's side, and with sim the device's too (`side` tells
+    /// them apart, `t_ns` orders them). Nothing waits for it: what does not fit is counted, and a line says how much is missing
     #[arg(long, value_name = "FILE")]
     pub(crate) trace: Option<PathBuf>,
+
+    /// How much of the device's: `descriptors` (one line per descriptor when it is done) or `stages` (one per stage of each
+    /// descriptor) [default: stages]
+    #[arg(long, value_name = "WHAT", requires = "trace", value_parser = trace_detail)]
+    pub(crate) trace_detail: Option<Detail>,
 }
 
 #[derive(Args, Debug)]
@@ -205,6 +211,14 @@ Exit codes:
   2  the command line makes no sense
   3  the device could not be opened, or is gone
   4  conformance: nothing could be checked";
+
+/// A detail that a file is worth: not `off`.
+fn trace_detail(word: &str) -> Result<Detail, String> {
+    match word.parse() {
+        Ok(detail @ (Detail::Descriptors | Detail::Stages)) => Ok(detail),
+        _ => Err("expected descriptors or stages".to_owned()),
+    }
+}
 
 /// Parses the command line. The error is the exit code; what is to be said has been said.
 pub(crate) fn parse() -> Result<Arguments, ExitCode> {

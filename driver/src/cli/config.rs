@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use ioat_stage::Rule;
+use ioat_stage::{Detail, Rule};
 use netdma::conformance::{Statement, statements};
 use netdma::hw::host::Address;
 
@@ -53,7 +53,13 @@ pub(crate) fn info(flags: InfoArguments) -> Result<Info, Usage> {
 pub(crate) struct Drive {
     pub(crate) processors: u32,
     pub(crate) timeout: Duration,
-    pub(crate) trace: Option<PathBuf>,
+    pub(crate) trace: Option<TraceTo>,
+}
+
+/// A trace, and where it goes.
+pub(crate) struct TraceTo {
+    pub(crate) path: PathBuf,
+    pub(crate) detail: Detail,
 }
 
 /// A checked `copy`.
@@ -169,7 +175,9 @@ fn new_seed() -> u64 {
 }
 
 fn checked(flags: DriveArguments) -> Drive {
-    let DriveArguments { processors, timeout_ms, trace } = flags;
+    let DriveArguments { processors, timeout_ms, trace, trace_detail } = flags;
+    let detail = trace_detail.unwrap_or(Detail::Stages);
+    let trace = trace.map(|path| TraceTo { path, detail });
     Drive { processors, timeout: Duration::from_millis(timeout_ms), trace }
 }
 

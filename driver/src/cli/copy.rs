@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use ioat_stage::{NoTrace, Trace};
 use netdma::client::{Channel, ChannelOptions, Driver, Options};
 use netdma::hw::DmaBuffer;
 
@@ -24,11 +23,10 @@ const WINDOW: usize = 4 << 20;
 pub(crate) fn run(config: &Copy) -> anyhow::Result<()> {
     let mut source = Reader::open(&config.source)?;
     let Drive { processors, timeout, trace } = &config.drive;
-    let opened = on::open(&config.on, trace.as_deref())?;
-    let trace = opened.trace.unwrap_or_else(|| Arc::new(NoTrace));
-    let options =
-        Options { processors: *processors, timeout: *timeout, trace: trace.clone(), ..Options::default() };
-    let driver = Driver::open(opened.device, options);
+    let opened = on::open(&config.on, trace.as_ref())?;
+    let trace = opened.trace.clone();
+    let options = Options { processors: *processors, timeout: *timeout, trace, ..Options::default() };
+    let driver = Driver::open(opened.device.clone(), options);
     let driver = driver.with_context(|| format!("--on {}: opening the engine", config.on.written()))?;
     let channel = channel(&driver, config.channel)?;
     let output = config.output.as_deref().map(Output::create).transpose()?;
@@ -37,7 +35,8 @@ pub(crate) fn run(config: &Copy) -> anyhow::Result<()> {
         output.keep()?;
     }
     let text = done.text(driver.name(), &channel);
-    trace.flush();
+    drop((channel, driver));
+    opened.finish_trace();
     Ok(io::stdout().write_all(text.as_bytes())?)
 }
 

@@ -1,45 +1,60 @@
 //! Opens what a command runs on.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
-use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
 use ioat_stage::pause::SharedPause;
-use ioat_stage::{FaultBook, JsonLines, Side, ThreadPause, Trace};
+use ioat_stage::trace::Header;
+use ioat_stage::{FaultBook, NoTrace, Side, Switch, ThreadPause, Trace, TraceCounts, TraceWriter};
 use netdma::hw::{self, Device};
 
-use super::config::{On, Sim};
+use super::config::{On, Sim, TraceTo};
+
+/// The most that an engine has.
+const CHANNELS_MOST: usize = 8;
 
 /// What was opened.
 pub(crate) struct Opened {
     pub(crate) device: Device,
-    /// The driver's events go here, if a trace was asked for.
-    pub(crate) trace: Option<Arc<dyn Trace>>,
+    /// The driver's events go here.
+    pub(crate) trace: Arc<dyn Trace>,
+    /// Writes them, if a trace was asked for.
+    pub(crate) writer: Option<TraceWriter>,
     /// What the fault rules did, of the device in this process.
     pub(crate) faults: Option<Arc<FaultBook>>,
 }
 
 /// Opens it. `trace` is a file for the driver's events and, for the device in this process, for that one's too.
-pub(crate) fn open(on: &On, trace: Option<&Path>) -> anyhow::Result<Opened> {
+pub(crate) fn open(on: &On, trace: Option<&TraceTo>) -> anyhow::Result<Opened> {
     let pause: SharedPause = Arc::new(ThreadPause::new());
-    let file = trace.map(TraceFile::create).transpose()?;
-    let sink = |side| file.as_ref().map(|file| file.sink(pause.clone(), side)).transpose();
-    let driver = sink(Side::Driver)?;
+    let writer = trace.map(|to| writer(to, &pause)).transpose()?;
+    let sink = |side| trace.zip(writer.as_ref()).map(|(to, writer)| sink(writer, to, side));
+    let driver = sink(Side::Driver).unwrap_or_else(|| Arc::new(NoTrace));
     // The other two name themselves.
     let opened = match on {
-        On::Sim(options) => open_sim(options, sink(Side::Device)?, pause).context("--on sim"),
+        On::Sim(options) => open_sim(options, sink(Side::Device), pause).context("--on sim"),
         On::Socket(path) => hw::socket::open(path, pause).map(of).map_err(anyhow::Error::from),
         On::Function(address) => {
             hw::vfio::open(&address.to_string(), pause).map(of).map_err(anyhow::Error::from)
         }
     };
-    Ok(Opened { trace: driver, ..opened? })
+    Ok(Opened { trace: driver, writer, ..opened? })
+}
+
+impl Opened {
+    /// Writes what the trace still holds, and says what is missing from it.
+    pub(crate) fn finish_trace(&self) {
+        let Some(writer) = &self.writer else { return };
+        writer.drain();
+        let TraceCounts { written, lost } = writer.counts();
+        if lost > 0 {
+            log::warn!("trace: {written} lines written, {lost} lost");
+        }
+    }
 }
 
 fn of(device: Device) -> Opened {
-    Opened { device, trace: None, faults: None }
+    Opened { device, trace: Arc::new(NoTrace), writer: None, faults: None }
 }
 
 #[cfg(feature = "sim")]
@@ -47,7 +62,7 @@ fn open_sim(options: &Sim, trace: Option<Arc<dyn Trace>>, pause: SharedPause) ->
     let Sim { profile, channels, vectors, rules } = options.clone();
     let options = hw::sim::SimOptions { profile, channels, vectors, rules, trace, ..Default::default() };
     let sim = hw::sim::Sim::open(options, pause)?;
-    Ok(Opened { device: sim.device, trace: None, faults: Some(sim.faults) })
+    Ok(Opened { faults: Some(sim.faults), ..of(sim.device) })
 }
 
 #[cfg(not(feature = "sim"))]
@@ -60,57 +75,14 @@ fn open_sim(_: &Sim, _: Option<Arc<dyn Trace>>, _: SharedPause) -> anyhow::Resul
     .into())
 }
 
-/// One file for the events of both sides.
-struct TraceFile(File);
-
-impl TraceFile {
-    fn create(path: &Path) -> anyhow::Result<Self> {
-        let failed = || format!("cannot create the trace file {}", path.display());
-        File::create(path).with_context(failed)?;
-        Ok(Self(OpenOptions::new().append(true).open(path).with_context(failed)?))
-    }
-
-    fn sink(&self, clock: SharedPause, side: Side) -> anyhow::Result<Arc<dyn Trace>> {
-        let file = self.0.try_clone().context("cannot share the trace file between its two sides")?;
-        Ok(JsonLines::new(Box::new(WholeLines { file, tail: Vec::new() }), clock, side))
-    }
+/// The file, and the thread that writes it.
+fn writer(to: &TraceTo, pause: &SharedPause) -> anyhow::Result<TraceWriter> {
+    let path = to.path.display();
+    TraceWriter::create(&to.path, pause.clone()).with_context(|| format!("cannot create the trace file {path}"))
 }
 
-/// Appends whole lines only, so that two buffered writers of one file do not cut each other's.
-struct WholeLines {
-    file: File,
-    tail: Vec<u8>,
-}
-
-impl Write for WholeLines {
-    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
-        self.tail.extend_from_slice(data);
-        if let Some(end) = self.tail.iter().rposition(|byte| *byte == b'\n') {
-            let written = self.file.write_all(&self.tail[..=end]);
-            self.tail.drain(..=end);
-            written?;
-        }
-        Ok(data.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn two_writers_of_one_trace_file_never_cut_each_others_lines() {
-        let path = tempfile::NamedTempFile::new().unwrap().into_temp_path();
-        let file = TraceFile::create(&path).unwrap();
-        let writer = || WholeLines { file: file.0.try_clone().unwrap(), tail: Vec::new() };
-        let (mut one, mut two) = (writer(), writer());
-        one.write_all(b"first\nsec").unwrap();
-        two.write_all(b"other\n").unwrap();
-        one.write_all(b"ond\n").unwrap();
-        assert_eq!(std::fs::read_to_string(&path).unwrap(), "first\nother\nsecond\n");
-    }
+/// Where one side leaves its events.
+fn sink(writer: &TraceWriter, to: &TraceTo, side: Side) -> Arc<dyn Trace> {
+    let header = Header::new(side, to.detail, concat!("netdma ", env!("CARGO_PKG_VERSION")));
+    Arc::new(Switch::of(writer.sink(&header, CHANNELS_MOST), to.detail))
 }

@@ -12,7 +12,7 @@ use super::shared::Shared;
 use super::{Error, OpenError};
 use crate::contract::{CpuSet32, NetDmaInterface, ProviderHandle, Started};
 use crate::hw::{Device, DmaBuffer};
-use crate::ioat::{Identity, IoatProvider};
+use crate::ioat::{Identity, IoatProvider, ProviderOptions};
 use crate::irql::AtPassive;
 use crate::ndis::{
     Interrupt, InterruptType, MessageCounts, MessageInfoTable, ProcessorCounts, Processors,
@@ -103,7 +103,8 @@ impl Driver {
         let level = AtPassive::claim().ok_or(OpenError::NotPassive)?;
         let pause = device.pause.clone();
         let interface = NetDmaInterface::new(pause.clone(), options.processors);
-        let provider = IoatProvider::new(&device, interface.clone())?;
+        let of_provider = ProviderOptions::default();
+        let provider = IoatProvider::traced(&device, interface.clone(), of_provider, options.trace.clone())?;
         let processors = Processors::start(options.processors, pause, options.trace.clone())?;
         // AddDevice: the interface says where each channel's interrupt shall go (ND-F1 to ND-F3).
         let registered = interface.register_provider(provider.clone(), provider.characteristics(), &level)?;

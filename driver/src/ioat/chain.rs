@@ -137,6 +137,8 @@ pub(super) struct Chain {
     /// Memory that the chain lies in.
     near: DmaLocation,
     outstanding: VecDeque<u64>,
+    /// Descriptors of the channel that were completed, in this chain and in those before it.
+    completed: u64,
     last: Option<DescriptorAddr>,
     /// Nothing has completed since CHAINADDR was written: the engine then reports address 0.
     anchored: bool,
@@ -146,10 +148,12 @@ pub(super) struct Chain {
 }
 
 impl Chain {
-    pub(super) fn new(first: &DmaLocation, walked: Walked) -> Self {
+    /// A chain on a channel that has completed so many descriptors.
+    pub(super) fn new(first: &DmaLocation, walked: Walked, completed: u64) -> Self {
         Self {
             near: first.clone(),
             outstanding: walked.addresses.into(),
+            completed,
             last: None,
             anchored: true,
             tail_next: walked.tail_next,
@@ -161,6 +165,16 @@ impl Chain {
     /// The descriptor processed last; none before the first.
     pub(super) fn last(&self) -> Option<DescriptorAddr> {
         self.last
+    }
+
+    /// Descriptors of the channel that were completed so far. The last one's number is one less.
+    pub(super) fn completed(&self) -> u64 {
+        self.completed
+    }
+
+    /// Descriptors of the channel so far, with those under way.
+    pub(super) fn given(&self) -> u64 {
+        self.completed + self.outstanding.len() as u64
     }
 
     pub(super) fn updates_status(&self) -> bool {
@@ -222,6 +236,7 @@ impl Chain {
             }
         };
         self.outstanding.drain(..=position);
+        self.completed += position as u64 + 1;
         self.last = Some(completed);
         self.anchored = false;
         Ok(())

@@ -8,10 +8,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use ioat_spec::{ChanSts, ChannelState, DcaCtrl};
-use ioat_stage::Pause;
+use ioat_stage::{Pause, Trace};
 
 use super::batch::DueOn;
 use super::chain::{Chain, Limits, Walked, walk};
+use super::doorbell::{Doorbell, Ringer};
 use super::registers::ChannelRegisters;
 use super::{ChainError, Fault, IoatError};
 use crate::contract::{
@@ -25,6 +26,7 @@ use crate::ndis::lock::{LevelGuard, LevelLock, SpinLock};
 pub(super) struct Channel {
     pub(super) index: u8,
     pub(super) registers: ChannelRegisters,
+    ringer: Ringer,
     limits: Limits,
     pub(super) state: SpinLock<State>,
     /// Held by the DPC from reading the completion word to the end of its report, and by a command while it
@@ -43,6 +45,8 @@ pub(super) struct State {
     pub(super) chain: Option<Chain>,
     /// DMACOUNT as it was written last.
     doorbell: u16,
+    /// Descriptors that were completed in the chains before this one.
+    completed: u64,
     /// The completion word that a DPC saw last.
     pub(super) seen: u64,
     /// Which chain this is; what was read before it changed is stale.
@@ -113,9 +117,16 @@ impl From<&CommandError> for NetDmaStatus {
 }
 
 impl Channel {
-    pub(super) fn new(index: u8, registers: ChannelRegisters, limits: Limits, pause: Arc<dyn Pause>) -> Self {
+    pub(super) fn new(
+        index: u8,
+        registers: ChannelRegisters,
+        limits: Limits,
+        pause: Arc<dyn Pause>,
+        trace: Arc<dyn Trace>,
+    ) -> Self {
         Self {
             index,
+            ringer: Ringer::new(index, registers.clone(), trace),
             registers,
             limits,
             state: SpinLock::new(State {
@@ -123,6 +134,7 @@ impl Channel {
                 owner: None,
                 chain: None,
                 doorbell: 0,
+                completed: 0,
                 seen: 0,
                 generation: 0,
             }),
@@ -160,7 +172,7 @@ impl Channel {
         state.generation = state.generation.wrapping_add(1);
         state.phase = Phase::Free;
         state.owner = None;
-        state.chain = None;
+        state.end_chain();
         drop(state);
         self.spread.store(CpuSet32::EMPTY.0, Ordering::Relaxed);
         stopped
@@ -185,8 +197,8 @@ impl Channel {
         // Until the engine has the new chain, its CHANSTS tells of the old one: a DPC that is late must not take that
         // for the new chain's, as one that reads CHANSTS would (f).
         let quiet = self.quiet();
-        self.load(first, walked, count);
-        self.ring_from(first.physical().get(), count)?;
+        let doorbell = self.load(first, walked, count);
+        self.ring_from(first.physical().get(), doorbell)?;
         drop(quiet);
         // A device that is gone takes writes in silence; this look is the first chance to notice.
         self.registers.chansts()?;
@@ -204,9 +216,9 @@ impl Channel {
         };
         if chain.push(&walked)? {
             state.doorbell = state.doorbell.wrapping_add(count);
-            let doorbell = state.doorbell;
+            let doorbell = state.ring();
             drop(state);
-            return Ok(self.registers.set_dmacount(doorbell)?);
+            return Ok(self.ringer.ring(doorbell)?);
         }
         drop(state);
         // (d) 1.x: the old last descriptor was linked to this chain only now. The engine may have read the old
@@ -266,7 +278,10 @@ impl Channel {
         // A state that was lost without a word is lost all the same.
         self.forget(Phase::PoweredDown);
         self.arm(owner.context)?;
-        self.state.lock().phase = Phase::Stopped;
+        let mut state = self.state.lock();
+        state.phase = Phase::Stopped;
+        // The engine counts from 0 again, too.
+        state.completed = 0;
         Ok(())
     }
 
@@ -332,12 +347,13 @@ impl Channel {
         let rebase = chain.rebase(&self.limits)?;
         state.phase = Phase::Running;
         state.doorbell = rebase.count;
+        let doorbell = state.ring();
         drop(state);
         if rebase.next == 0 {
             // A 1.x chain that has ended; the next Append links it and names its address.
             return Ok(());
         }
-        self.ring_from(rebase.next, rebase.count)
+        self.ring_from(rebase.next, doorbell)
     }
 
     /// Stops the engine and forgets the chain. Gives the DCA target that the reset took away.
@@ -371,7 +387,7 @@ impl Channel {
         state.generation = state.generation.wrapping_add(1);
         state.phase = after;
         state.write_status(TransferStatus::Halted);
-        state.chain = None;
+        state.end_chain();
     }
 
     /// Ends all work of the engine: SUSPEND, so that it stops cleanly, then RESET, which stops it anyway. Gives the DCA
@@ -412,21 +428,23 @@ impl Channel {
 
     /// The engine is stopped: its next chain is this one. The completion word says Armed until it reports. No DPC
     /// reports meanwhile.
-    fn load(&self, first: &FirstDescriptor, walked: Walked, count: u16) {
+    fn load(&self, first: &FirstDescriptor, walked: Walked, count: u16) -> Doorbell {
         let mut state = self.state.lock();
         state.generation = state.generation.wrapping_add(1);
         state.phase = Phase::Running;
         state.doorbell = count;
-        state.chain = Some(Chain::new(first.location(), walked));
+        state.end_chain();
+        state.chain = Some(Chain::new(first.location(), walked, state.completed));
         state.seen = ChannelState::Armed.code();
         if let Some(owner) = &state.owner {
             owner.completion.store(CompletionValue(ChannelState::Armed.code()));
         }
+        state.ring()
     }
 
-    fn ring_from(&self, first: u64, count: u16) -> Result<(), CommandError> {
+    fn ring_from(&self, first: u64, doorbell: Doorbell) -> Result<(), CommandError> {
         self.registers.set_chainaddr(first)?;
-        Ok(self.registers.set_dmacount(count)?)
+        Ok(self.ringer.ring(doorbell)?)
     }
 
     /// Waits until no DPC is in the middle of a report. A command that comes from within a report (a client may
@@ -437,6 +455,17 @@ impl Channel {
 }
 
 impl State {
+    /// What the doorbell is to say now.
+    fn ring(&self) -> Doorbell {
+        let given = self.chain.as_ref().map_or(self.completed, Chain::given);
+        Doorbell { count: self.doorbell, generation: self.generation, given }
+    }
+
+    /// The chain is gone; what it has completed stays counted, and what was under way is not.
+    fn end_chain(&mut self) {
+        self.completed = self.chain.take().map_or(self.completed, |chain| chain.completed());
+    }
+
     /// (a) The engine writes no status when it is told to stop. Only where some descriptor asked for one (ND-C5).
     fn write_status(&mut self, status: TransferStatus) {
         let (Some(owner), Some(chain)) = (&self.owner, &self.chain) else { return };

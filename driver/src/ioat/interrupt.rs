@@ -152,8 +152,9 @@ impl IoatProvider {
         for channel in self.served_by(message) {
             if channel.due.take(call.processor) {
                 channel.counts.dpcs.fetch_add(1, Ordering::Relaxed);
-                let reported = channel.report(&self.interface, level);
-                call.address = if reported == 0 { call.address } else { reported };
+                if let Some((last, reported)) = channel.report(&self.interface, level) {
+                    (call.address, call.reported) = (last.get(), Some(reported));
+                }
                 self.spread(message, batch, channel, call.processor);
             }
         }

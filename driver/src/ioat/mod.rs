@@ -31,6 +31,8 @@ mod admit;
 
 mod chain;
 
+mod doorbell;
+
 mod channel;
 
 mod provider;

@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use ioat_spec::DcaCtrl;
+use ioat_stage::{NoTrace, Trace};
 
 use super::bring_up::{bring_up, delivery};
 use super::chain::Limits;
@@ -86,6 +87,20 @@ impl IoatProvider {
         interface: Arc<NetDmaInterface>,
         options: ProviderOptions,
     ) -> Result<Arc<Self>, IoatError> {
+        Self::traced(device, interface, options, Arc::new(NoTrace))
+    }
+
+    /// As [`Self::with_options`]; each doorbell leaves an event in `trace`. The stages of its interrupts and DPCs leave
+    /// theirs in the trace of its [`Processors`](crate::ndis::Processors).
+    ///
+    /// # Errors
+    /// As [`Self::with_options`].
+    pub fn traced(
+        device: &Device,
+        interface: Arc<NetDmaInterface>,
+        options: ProviderOptions,
+        trace: Arc<dyn Trace>,
+    ) -> Result<Arc<Self>, IoatError> {
         let version = options.version;
         if !version.is_defined() || options.proc_groups && !version.counts_chains() {
             return Err(IoatError::ContractVersion { version, proc_groups: options.proc_groups });
@@ -97,7 +112,9 @@ impl IoatProvider {
         let registers: Vec<_> =
             (0..identity.channels).map(|index| ChannelRegisters::new(device.clone(), index)).collect();
         bring_up(device, &registers, &delivery)?;
-        let channel = |(index, registers)| Channel::new(index, registers, limits, device.pause.clone());
+        let channel = |(index, registers)| {
+            Channel::new(index, registers, limits, device.pause.clone(), trace.clone())
+        };
         let channels: Vec<_> = (0..).zip(registers).map(channel).collect();
         Ok(Arc::new(Self {
             identity,

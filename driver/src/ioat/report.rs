@@ -8,13 +8,14 @@ use super::channel::{Channel, Owner, Phase};
 use super::{Fault, IoatError};
 use crate::contract::{Completion, CompletionValue, DescriptorAddr, NetDmaInterface, TransferStatus};
 use crate::irql::AtDispatch;
+use crate::ndis::Reported;
 
 /// What a look at the completion word found.
 enum Found {
     /// The channel has no chain: there is nothing to report.
     Nothing,
     /// This is the descriptor processed last.
-    Last(Owner, DescriptorAddr),
+    Last(Owner, DescriptorAddr, Reported),
     /// No descriptor has been processed yet.
     NoneYet,
     /// The engine stopped by an error.
@@ -48,14 +49,18 @@ impl Channel {
     }
 
     /// Reads the completion word anew (ND-I9) and reports the descriptor processed last, or nothing on an error
-    /// (ND-I8). Returns the address reported, 0 if none.
-    pub(super) fn report(&self, interface: &NetDmaInterface, level: &AtDispatch) -> u64 {
+    /// (ND-I8). Returns what was reported, if anything.
+    pub(super) fn report(
+        &self,
+        interface: &NetDmaInterface,
+        level: &AtDispatch,
+    ) -> Option<(DescriptorAddr, Reported)> {
         let _reporting = self.reporting.lock();
         let (owner, generation, fault) = match self.look() {
-            Found::Nothing | Found::NoneYet => return 0,
-            Found::Last(owner, last) => {
+            Found::Nothing | Found::NoneYet => return None,
+            Found::Last(owner, last, reported) => {
                 interface.net_dma_interrupt_dpc(&owner.handle, Some(last), level);
-                return last.get();
+                return Some((last, reported));
             }
             Found::Halted(owner, generation) => (owner, generation, self.halted_by()),
             Found::Bad(owner, generation, word) => (owner, generation, Fault::BadCompletion { word }),
@@ -65,7 +70,7 @@ impl Channel {
             log::debug!("channel {}: {fault}", self.index);
             interface.net_dma_interrupt_dpc(&owner.handle, None, level);
         }
-        0
+        None
     }
 
     /// Re-enables the channel's interrupt.
@@ -155,7 +160,10 @@ impl Channel {
                 }
             }
         }
-        chain.last().map_or(Found::NoneYet, |last| Found::Last(owner, last))
+        // Used only where there is a last one: then at least one is completed.
+        let sequence = chain.completed().saturating_sub(1);
+        let reported = Reported { channel: self.index, generation, sequence };
+        chain.last().map_or(Found::NoneYet, |last| Found::Last(owner, last, reported))
     }
 
     fn halted_by(&self) -> Fault {

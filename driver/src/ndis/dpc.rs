@@ -8,7 +8,7 @@ use std::sync::Arc;
 use ioat_stage::{Event, Mark, Stage};
 
 use super::handle::queue_dpc;
-use super::handlers::{DpcCall, InterruptType, MessageId, ReceiveThrottleParameters};
+use super::handlers::{DpcCall, InterruptType, MessageId, ReceiveThrottleParameters, Reported};
 use super::interrupt::{Connected, Objects, channel_of};
 use super::kdpc::{KdpcCall, KdpcHandle};
 use super::processor::Engine;
@@ -38,6 +38,7 @@ fn run_interrupt(running: RunningDpc<Connected>, cpu: CpuNumber, engine: &Engine
             more_nbls_pending: false,
         },
         address: 0,
+        reported: None,
     };
     // A routine that panics must not take its processor along: other interrupts' DPCs wait behind it.
     let routine = AssertUnwindSafe(|| call_routine(objects.owner(), &mut call));
@@ -45,11 +46,17 @@ fn run_interrupt(running: RunningDpc<Connected>, cpu: CpuNumber, engine: &Engine
     if !finished {
         log::error!("a DPC of message {} panicked on {cpu}", running.message());
     }
+    let run = engine.count_run(cpu);
+    // What the routine reported, or else which run of the processor it was.
+    let (channel, generation, sequence) = call.reported.map_or_else(
+        || (channel_of(call.message), 0, run),
+        |Reported { channel, generation, sequence }| (channel, generation, sequence),
+    );
     engine.trace.event(Event {
         stage: Stage::Dpc,
-        channel: channel_of(call.message),
-        generation: 0,
-        sequence: engine.count_run(cpu),
+        channel,
+        generation,
+        sequence,
         address: call.address,
         len: u64::from(cpu.0),
         mark: if finished { Mark::Ok } else { Mark::Error(0) },

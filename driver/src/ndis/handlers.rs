@@ -114,6 +114,19 @@ pub struct DpcCall {
     pub throttle: ReceiveThrottleParameters,
     /// Out, for the trace alone: the descriptor that the routine reported, 0 if none.
     pub address: u64,
+    /// Out, for the trace alone: which one that was, where the routine knows it.
+    pub reported: Option<Reported>,
+}
+
+/// A descriptor that a DPC reported as completed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Reported {
+    /// Its channel.
+    pub channel: u8,
+    /// Which chain of the channel, as the driver counts them.
+    pub generation: u32,
+    /// Its number among the descriptors of the channel, from 0.
+    pub sequence: u64,
 }
 
 /// Handlers of a line interrupt. Always required, for the system may grant no message (IR-3).

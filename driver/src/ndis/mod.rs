@@ -77,7 +77,7 @@ pub use error::{InterruptError, NoSuchMessage, WrongInterruptType};
 pub use handle::InterruptHandle;
 pub use handlers::{
     DpcCall, DpcContext, DpcRequest, InterruptCharacteristics, InterruptType, IsrResult, LineHandlers,
-    MessageHandlers, MessageId, Queued, QueuedEx, ReceiveThrottleParameters,
+    MessageHandlers, MessageId, Queued, QueuedEx, ReceiveThrottleParameters, Reported,
 };
 pub use interrupt::{Interrupt, MessageCounts};
 pub use kdpc::{

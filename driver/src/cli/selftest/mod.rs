@@ -7,10 +7,8 @@ mod rig;
 mod cases;
 
 use std::io::{self, Write};
-use std::sync::Arc;
 
 use anyhow::{Context, bail};
-use ioat_stage::{NoTrace, Trace};
 use netdma::client::{Driver, Options};
 
 use self::rig::{Ran, Rig};
@@ -22,11 +20,10 @@ use super::report::{FaultFired, Processor, Report, Step, Vector, kind, placement
 
 /// Runs it.
 pub(crate) fn run(config: &Selftest) -> anyhow::Result<()> {
-    let opened = on::open(&config.on, config.drive.trace.as_deref())?;
-    let trace = opened.trace.clone().unwrap_or_else(|| Arc::new(NoTrace));
+    let opened = on::open(&config.on, config.drive.trace.as_ref())?;
     let options = Options {
         processors: config.drive.processors,
-        trace: trace.clone(),
+        trace: opened.trace.clone(),
         timeout: config.drive.timeout,
         ..Options::default()
     };
@@ -56,7 +53,7 @@ pub(crate) fn run(config: &Selftest) -> anyhow::Result<()> {
     let gone = steps.last().is_some_and(|ran| ran.gone);
     let report = report(config, &driver, &opened, judge(steps, config.expect_fault));
     drop((rig, driver));
-    trace.flush();
+    opened.finish_trace();
     print(&report, config.json)?;
     verdict(&report, gone)
 }

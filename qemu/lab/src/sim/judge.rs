@@ -15,20 +15,22 @@ pub(super) type Found = Vec<(Wrong, String)>;
 /// No lost DPC, from the events alone: every DPC that was queued on a processor ran there, once.
 pub(super) fn dpcs(events: &[Stamped]) -> Found {
     let mut found = Found::new();
-    let mut queued = BTreeMap::<(u8, u64), i64>::new();
+    let mut queued = BTreeMap::<(u32, u64), i64>::new();
     for Stamped { t_ns, event, .. } in events {
-        let Event { stage, channel, address, len, .. } = *event;
+        let Event { stage, address, len, vector, .. } = *event;
+        // Several channels may share a message, and DPCs are the message's.
+        let message = vector.unwrap_or(u32::MAX);
         match stage {
             Stage::Queue => {
                 if len & !address != 0 {
-                    let text = format!("at {t_ns} ns message {channel}: {len:#x} scheduled of {address:#x}");
+                    let text = format!("at {t_ns} ns message {message}: {len:#x} scheduled of {address:#x}");
                     found.push((Wrong::Dpc, text));
                 }
                 for processor in (0..32).filter(|processor| len & (1 << processor) != 0) {
-                    *queued.entry((channel, processor)).or_default() += 1;
+                    *queued.entry((message, processor)).or_default() += 1;
                 }
             }
-            Stage::Dpc => *queued.entry((channel, len)).or_default() -= 1,
+            Stage::Dpc => *queued.entry((message, len)).or_default() -= 1,
             _ => {}
         }
     }
