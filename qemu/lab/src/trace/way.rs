@@ -90,21 +90,26 @@ pub struct Span {
 
 impl Life {
     /// The points that are known, in the order of their times. The message's stamp is taken when the message is under
-    /// way: where the driver was there first, the message counts as sent then.
+    /// way: where the driver was there first, the message counts as sent then. The service routine's is of its end: it
+    /// counts from its request for DPCs, which it makes inside.
     #[must_use]
     pub fn points(&self, records: &[Record]) -> Vec<(Point, u64)> {
         let t_ns = |point: Point| self.point(point).map(|index| records[index].t_ns);
         let after =
             [Point::Isr, Point::Queue, Point::Dpc].into_iter().filter_map(t_ns).min().unwrap_or(u64::MAX);
-        let stamp = |point: Point, t_ns: u64| if point == Point::Msix { t_ns.min(after) } else { t_ns };
+        let asked = t_ns(Point::Queue).unwrap_or(u64::MAX);
+        let stamp = |point: Point, t_ns: u64| match point {
+            Point::Msix => t_ns.min(after),
+            Point::Isr => t_ns.min(asked),
+            _ => t_ns,
+        };
         let known = Point::ALL.into_iter().filter_map(|point| Some((point, stamp(point, t_ns(point)?))));
         let mut points: Vec<_> = known.collect();
         points.sort_by_key(|(_, t_ns)| *t_ns);
         points
     }
 
-    /// The times between the points. The service routine's stamp is of its end, and it asks for the DPCs before: so
-    /// each time counts from whatever came before it, not from a fixed stage.
+    /// The times between the points: each counts from whatever came before it, for some are missing.
     #[must_use]
     pub fn spans(&self, records: &[Record]) -> Vec<Span> {
         let mut points: Vec<(&'static str, u64)> =

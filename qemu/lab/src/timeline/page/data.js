@@ -65,7 +65,7 @@ function channelOf(event) {
 }
 
 // The known points of a life in the order of time: [name, ns, event]. A message's stamp is taken when it is under way: where
-// the driver was there first, it counts as sent then.
+// the driver was there first, it counts as sent then. The service routine's is of its end; it counts from its request, made inside.
 function pointsOf(life) {
   const known = [];
   for (let point = 0; point < 10; point++) {
@@ -73,7 +73,11 @@ function pointsOf(life) {
     if (event >= 0) known.push([WAY[point][0], events.end[event], event]);
   }
   const after = known.filter(([name]) => name === "isr" || name === "queue" || name === "dpc").map(([, t]) => t);
-  for (const point of known) if (point[0] === "msix") point[1] = Math.min(point[1], ...after);
+  const asked = known.filter(([name]) => name === "queue").map(([, t]) => t);
+  for (const point of known) {
+    if (point[0] === "msix") point[1] = Math.min(point[1], ...after);
+    if (point[0] === "isr") point[1] = Math.min(point[1], ...asked);
+  }
   return known.sort((a, b) => a[1] - b[1]);
 }
 

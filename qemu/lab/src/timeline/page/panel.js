@@ -76,9 +76,10 @@ for (let i = 0; i < events.count; i++) {
   if (events.stage[i] === LOST) losses.push(i);
   else if (events.mark[i] >= 2) troubles.push(i);
 }
-// Slowest first.
+// Slowest first; of a batch only the one that its message is of.
 const slowest = [];
 for (let life = 0; life < lives.count; life++) {
+  if (!lives.own[life] && pointOf(life, 6) >= 0) continue;
   const spans = spansOf(life), last = spans[spans.length - 1];
   if (last && last[0] === "total") slowest.push([last[1], life]);
 }
@@ -145,10 +146,16 @@ function placeWords(name, event) {
   if (name === "written" || name === "doorbell") words.push(`count ${length[event]}`);
   if (name === "msix") words.push(`vector ${vector[event]}`);
   if (name === "isr" || name === "dpc") words.push(`processor ${processor[event]}`);
-  if (name === "queue") words.push(`on ${Number(length[event]).toString(2)} (bitmap)`);
+  if (name === "queue") words.push(processorsOf(length[event]));
   if (name === "fetch" || name === "complete") words.push(`0x${address[event]}`);
   if (mark[event]) words.push(mark[event] === 3 ? `error 0x${code[event].toString(16)}` : MARKS[mark[event]]);
   return words.join(", ");
+}
+
+// A bitmap in words.
+function processorsOf(bitmap) {
+  const list = [...BigInt(bitmap).toString(2)].reverse().map((bit, n) => (bit === "1" ? n : -1)).filter((n) => n >= 0);
+  return list.length ? `on processor${list.length > 1 ? "s" : ""} ${list.join(", ")}` : "queued already";
 }
 
 function showList() {

@@ -37,8 +37,8 @@ function wanted(event) {
 // Gives each shown track its place; returns the height of all. Tracks grow where there is room.
 function place(room) {
   const list = tracks.filter(visible);
-  const need = list.reduce((sum, track) => sum + track.height, 0);
-  const grow = Math.min(1.6, Math.max(1, room / Math.max(1, need)));
+  const need = list.reduce((sum, track) => sum + track.height, 0) + 24;
+  const grow = Math.min(2, Math.max(0.78, room / Math.max(1, need)));
   let top = 0, group = "";
   for (const track of list) {
     // A line of air between channels, vectors and processors.

@@ -104,9 +104,10 @@ function drawAxis(pen) {
   pen.stroke();
 }
 
-// As many digits as the steps need.
+// The unit of what is seen, and as many digits as the steps need.
 function axisWords(t, every) {
-  const [unit, size] = every >= 1e8 ? ["s", 1e9] : every >= 1e5 ? ["ms", 1e6] : every >= 100 ? ["us", 1e3] : ["ns", 1];
+  const far = Math.max(Math.abs(view.from), Math.abs(view.to));
+  const [unit, size] = far >= 1e9 ? ["s", 1e9] : far >= 1e6 ? ["ms", 1e6] : far >= 1e3 ? ["us", 1e3] : ["ns", 1];
   return `${(t / size).toFixed(Math.max(0, Math.ceil(-Math.log10(every / size) - 1e-9)))} ${unit}`;
 }
 

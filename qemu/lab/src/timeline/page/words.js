@@ -10,13 +10,13 @@ const WAY = [
   ["copy", "device", "copy", "Its bytes are where they belong."],
   ["complete", "device", "complete", "The completion word is stored (only where the descriptor asked for it)."],
   ["msix", "device", "msix", "The interrupt message is sent. One message announces all descriptors before it."],
-  ["isr", "driver", "isr", "The driver's service routine has ended; it asked for the DPCs inside."],
+  ["isr", "driver", "isr", "The driver's service routine: drawn from its request for DPCs to its end, which is its stamp."],
   ["queue", "driver", "queue", "DPCs were put on processors' queues."],
   ["dpc", "driver", "dpc", "A DPC has run and reported the last completed descriptor: the program knows."],
 ];
 const SPAN_WORDS = {
   doorbell: "written until heard", wait: "behind earlier descriptors", fetch: "until read", translate: "", copy: "", execute: "stages 2 to 5 in one",
-  complete: "until the word is stored", msix: "until the message is sent", isr: "until the service routine ended", queue: "until the DPC was asked for",
+  complete: "until the word is stored", msix: "until the message is sent", isr: "until the service routine asked for DPCs, or ended", queue: "until the DPC was asked for: 0 where that was inside the service routine",
   dpc: "until the DPC reported it", total: "first point to last",
 };
 const SPANS = Object.keys(SPAN_WORDS);
