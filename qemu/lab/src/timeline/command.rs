@@ -8,7 +8,7 @@ use ioat_stage::Side;
 use super::page::page;
 use crate::trace::command::{load, put};
 use crate::trace::link;
-use crate::trace::merge::{MAX_DRIFT_PPM, merge, one_clock};
+use crate::trace::merge::{MAX_DRIFT_PPM, Merged, merge, one_clock};
 use crate::trace::stats::human;
 
 /// Write a trace as one page to look at: zoomable, self-contained, opens from a file
@@ -34,15 +34,19 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<()> {
     let mut trace = load(&arguments.traces)?;
     if trace.has(Side::Device) && trace.has(Side::Driver) && !one_clock(&trace) {
-        let warning = match merge(&mut trace, MAX_DRIFT_PPM) {
-            Ok(merged) => format!(
-                "the two sides are on different clocks: fitted, the driver's times may be wrong by {}",
-                human(merged.error_ns)
+        let different = "the two sides are on different clocks";
+        match merge(&mut trace, MAX_DRIFT_PPM) {
+            // The page says so by itself.
+            Ok(Merged { error_ns, .. }) => eprintln!(
+                "netdma-lab: {different}: fitted, the driver's times may be wrong by {}",
+                human(error_ns)
             ),
-            Err(error) => format!("the two sides are on different clocks, and cannot be fitted: {error}"),
-        };
-        eprintln!("netdma-lab: warning: {warning}");
-        trace.warnings.push(warning);
+            Err(error) => {
+                let warning = format!("{different}, and cannot be fitted: {error}");
+                eprintln!("netdma-lab: warning: {warning}");
+                trace.warnings.push(warning);
+            }
+        }
     }
     let linked = link(&trace.records);
     let names =

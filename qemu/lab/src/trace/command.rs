@@ -23,6 +23,7 @@ pub enum Command {
         /// Traces of one side or of both, on one clock
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
+        /// Where to, and how
         #[command(flatten)]
         output: Output,
     },
@@ -35,6 +36,7 @@ pub enum Command {
         /// The most that the clocks may drift apart, in parts per million
         #[arg(long, value_name = "PPM", default_value_t = MAX_DRIFT_PPM)]
         max_drift_ppm: u32,
+        /// Where to, and how
         #[command(flatten)]
         output: Output,
     },

@@ -22,10 +22,12 @@
 
 use std::collections::BTreeMap;
 
-use ioat_stage::{Event, Mark, Side, Stage};
+use ioat_stage::{Mark, Side, Stage};
 
-use super::pairs::{self, processor_of, raised_after, stage, vector_of};
+use super::announce::announce;
+use super::pairs::{self, stage};
 use super::record::{Record, What};
+use super::report::{fall_back, report};
 use super::way::Point;
 
 /// A descriptor and what is known of it: indices into the records.
@@ -55,7 +57,7 @@ impl Life {
     }
 
     /// When it is known to have begun.
-    fn fetched(&self, records: &[Record]) -> u64 {
+    pub(super) fn fetched(&self, records: &[Record]) -> u64 {
         match (self.at[Point::Fetch as usize], self.done) {
             (Some(fetch), _) => records[fetch].t_ns,
             (None, Some(done)) => records[done].t_ns.saturating_sub(RECORD_SLACK_NS),
@@ -192,165 +194,6 @@ fn rung(records: &[Record]) -> BTreeMap<(u8, u32), Vec<Rung>> {
         all.push(Rung { index, t_ns: records[index].t_ns, end: end.saturating_add(more) });
     }
     rung
-}
-
-/// Rules 4 to 6.
-fn announce(records: &[Record], lives: &mut [Life]) {
-    let served = served(records);
-    let mut sent: BTreeMap<(u8, u32), Vec<(u64, usize)>> = BTreeMap::new();
-    for (index, event) in
-        stage(records, Side::Device, Stage::Msix).filter(|(_, event)| event.mark != Mark::Held)
-    {
-        sent.entry((event.channel, event.generation)).or_default().push((event.sequence, index));
-    }
-    // Held ones go out later: the order of time is not quite that of the sequence.
-    sent.values_mut().for_each(|sent| sent.sort_unstable());
-    let asked = asked(records);
-    for life in lives {
-        let Some(sent) = sent.get(&(life.channel, life.generation)) else { continue };
-        let Some((sequence, msix)) =
-            sent.get(sent.partition_point(|(sequence, _)| *sequence < life.sequence))
-        else {
-            continue;
-        };
-        life.announced = *sequence == life.sequence;
-        life.at[Point::Msix as usize] = Some(*msix);
-        life.at[Point::Isr as usize] = served.get(msix).copied();
-        life.at[Point::Queue as usize] = served.get(msix).and_then(|isr| asked.get(isr)).copied();
-    }
-}
-
-/// Rule 5: the service routine of each message.
-fn served(records: &[Record]) -> BTreeMap<usize, usize> {
-    let mut served: BTreeMap<usize, usize> = pairs::messages(records).into_iter().collect();
-    let isrs = by_vector(records, Stage::Isr);
-    let raised = |msix: usize| records[raised_after(records, msix)].t_ns;
-    served.retain(|msix, isr| records[*isr].t_ns >= raised(*msix));
-    for (msix, event) in stage(records, Side::Device, Stage::Msix).filter(|(_, event)| event.mark == Mark::Ok)
-    {
-        if served.contains_key(&msix) {
-            continue;
-        }
-        let isrs = isrs.get(&vector_of(event)).map_or(&[][..], Vec::as_slice);
-        let at = isrs.partition_point(|isr| records[*isr].t_ns < raised(msix));
-        if let Some(isr) = isrs.get(at) {
-            served.insert(msix, *isr);
-        }
-    }
-    served
-}
-
-/// Rule 6: the request of each service routine.
-fn asked(records: &[Record]) -> BTreeMap<usize, usize> {
-    let queues = by_vector(records, Stage::Queue);
-    let mut asked = BTreeMap::new();
-    for (vector, isrs) in by_vector(records, Stage::Isr) {
-        let queues = queues.get(&vector).map_or(&[][..], Vec::as_slice);
-        let mut from = 0;
-        for (n, isr) in isrs.iter().enumerate() {
-            let before = queues.partition_point(|queue| queue < isr);
-            let next = isrs.get(n + 1).copied().unwrap_or(usize::MAX);
-            let own = if before > from { before.checked_sub(1) } else { Some(before) };
-            if let Some(queue) = own.and_then(|own| queues.get(own)).filter(|queue| **queue < next) {
-                asked.insert(*isr, *queue);
-            }
-            from = before;
-        }
-    }
-    asked
-}
-
-fn by_vector(records: &[Record], of: Stage) -> BTreeMap<u32, Vec<usize>> {
-    let mut found: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
-    for (index, event) in stage(records, Side::Driver, of) {
-        found.entry(vector_of(event)).or_default().push(index);
-    }
-    found
-}
-
-/// Rule 7. Gives the DPCs that reported nothing that is known.
-fn report(records: &[Record], lives: &mut [Life]) -> Vec<usize> {
-    let reports = Reports::new(records, lives);
-    let mut last: BTreeMap<(u8, u32), (u64, usize)> = BTreeMap::new();
-    for life in lives {
-        let Some(reports) = reports.by_chain.get(&(life.channel, life.generation)) else { continue };
-        let fetched = life.fetched(records);
-        // Lives of a chain come in the order of their sequence; a run that was repeated begins anew.
-        let (sequence, from) = last.entry((life.channel, life.generation)).or_insert((0, 0));
-        if life.sequence < *sequence {
-            *from = 0;
-        }
-        while reports
-            .get(*from)
-            .is_some_and(|(upto, dpc)| *upto < life.sequence || records[*dpc].t_ns < fetched)
-        {
-            *from += 1;
-        }
-        *sequence = life.sequence;
-        life.at[Point::Dpc as usize] = reports.get(*from).map(|(_, dpc)| *dpc);
-    }
-    reports.unknown
-}
-
-/// What the DPCs reported.
-struct Reports {
-    /// By channel and generation, in the order of time: up to which sequence, and the DPC.
-    by_chain: BTreeMap<(u8, u32), Vec<(u64, usize)>>,
-    unknown: Vec<usize>,
-}
-
-impl Reports {
-    fn new(records: &[Record], lives: &[Life]) -> Self {
-        let mut places: BTreeMap<u64, Vec<(u64, usize)>> = BTreeMap::new();
-        for (n, life) in lives.iter().enumerate() {
-            if let Some(address) = descriptor_of(records, life) {
-                places.entry(address).or_default().push((life.fetched(records), n));
-            }
-        }
-        let mut reports = Self { by_chain: BTreeMap::new(), unknown: Vec::new() };
-        for (dpc, event) in stage(records, Side::Driver, Stage::Dpc) {
-            let here = places.get(&event.address).map_or(&[][..], Vec::as_slice);
-            let before = &here[..here.partition_point(|(fetched, _)| *fetched <= records[dpc].t_ns)];
-            match before.last().filter(|_| event.address != 0) {
-                Some((_, life)) => {
-                    let life = &lives[*life];
-                    reports
-                        .by_chain
-                        .entry((life.channel, life.generation))
-                        .or_default()
-                        .push((life.sequence, dpc));
-                }
-                None => reports.unknown.push(dpc),
-            }
-        }
-        reports
-    }
-}
-
-/// Where a descriptor lies.
-fn descriptor_of(records: &[Record], life: &Life) -> Option<u64> {
-    let index = life.point(Point::Fetch).or(life.done)?;
-    Some(match &records[index].what {
-        What::Executed(done) => done.descriptor,
-        What::Event(Event { address, .. }) => *address,
-        What::Lost(_) => return None,
-    })
-}
-
-/// The second half of rule 7.
-fn fall_back(records: &[Record], lives: &mut [Life], unseen: &[usize]) {
-    for life in lives.iter_mut().filter(|life| life.announced && life.point(Point::Dpc).is_none()) {
-        let Some(queue) = life.point(Point::Queue).and_then(|queue| records[queue].event()) else { continue };
-        let (queue_at, mask) = (life.point(Point::Queue).unwrap_or(0), queue.address);
-        let serves = |dpc: &usize| {
-            records[*dpc].event().is_some_and(|event| {
-                let bit = 1_u64.checked_shl(processor_of(event) % 64).unwrap_or(0);
-                vector_of(event) == vector_of(queue) && mask & bit != 0
-            })
-        };
-        let after = unseen.partition_point(|dpc| *dpc < queue_at);
-        life.at[Point::Dpc as usize] = unseen[after..].iter().copied().find(serves);
-    }
 }
 
 fn tally(records: &[Record], lives: &[Life]) -> Vec<(Side, Stage, Tally)> {

@@ -13,6 +13,10 @@ pub mod pairs;
 
 pub mod link;
 
+mod announce;
+
+mod report;
+
 pub mod way;
 
 pub mod fit;
