@@ -123,6 +123,12 @@ fn vfio_user_ioat() {
             ("--socket-path|DIR/s|--fault|x", 2, &["fault rule 'x': expected 'POINT[ch=N]: TRIGGER ACTION'"]),
             ("--socket-path|DIR/s|--lint=maybe", 2, &["invalid value 'maybe' for '--lint", "report, deny"]),
             ("--socket-path|DIR/s|--trace|DIR/no/t", 1, &["cannot create the trace file DIR/no/t"]),
+            (
+                "--socket-path|DIR/s|--trace|DIR/t|--trace-detail|all",
+                2,
+                &["invalid value 'all' for '--trace-detail <WHAT>'", "expected descriptors or stages"],
+            ),
+            ("--socket-path|DIR/s|--trace-detail|stages", 2, &["required", "--trace <FILE>"]),
         ],
     );
 }
@@ -143,6 +149,7 @@ fn netdma() {
             ("selftest|--fault|msix: drop", 2, &["fault rule 'msix: drop'"]),
             ("selftest|--processors|33", 2, &["invalid value '33' for '--processors <1..=32>'"]),
             ("selftest|--trace|DIR/no/t", 1, &["cannot create the trace file DIR/no/t"]),
+            ("copy|--trace|DIR/t|--trace-detail|off", 2, &["invalid value 'off'", "expected descriptors or stages"]),
             ("copy|--input|DIR/no", 1, &["cannot read DIR/no: No such file or directory"]),
             ("copy|--input|DIR", 1, &["cannot read DIR: Is a directory"]),
             ("copy|--size|1M|--output|DIR/no/out", 1, &["cannot write DIR/no/out: No such file"]),

@@ -273,6 +273,13 @@ fn a_device_killed_in_the_middle_of_a_copy_is_gone_at_once() {
     let copy = endless.start();
     endless.device.process.signal("KILL");
     is_gone(&copy.wait());
+    // What it wrote down until then can be read line by line; the kernel may have cut the last one.
+    let text = fs::read_to_string(endless.trace.path()).unwrap();
+    let whole = &text[..=text.rfind('\n').unwrap()];
+    let lines: Vec<serde_json::Value> = whole.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines[0]["trace"], "netdma");
+    assert!(lines[1..].iter().all(|line| line["t_ns"].is_u64()), "{whole}");
+    assert!(lines.iter().any(|line| line["stage"] == "copy"), "{whole}");
 }
 
 #[test]

@@ -3,11 +3,12 @@
 //! The trace is the one of `--trace FILE`: a switch, a ring for each channel, and a thread that writes JSON lines to a file, on
 //! the same processors as everything else.
 
+use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Instant;
 
 use ioat_stage::trace::Header;
-use ioat_stage::{Detail, Side, Switch, ThreadPause, TraceCounts, TraceWriter};
+use ioat_stage::{Detail, Pause, Side, Switch, ThreadPause, TraceCounts, TraceWriter};
 
 use crate::memory::{BASE, Memory};
 use crate::queue::{Job, Queue, ring_bytes};
@@ -28,7 +29,11 @@ struct Load {
 const BULK: Load = Load { name: "64 KiB copies", size: 64 << 10, slots: 32, batch: 1, queued: 16, rung: 128 };
 const SMALL: Load = Load { name: "64 B descriptors", size: 64, slots: 4096, batch: 256, queued: 8, rung: 64 };
 
+/// Readings of the clock that are timed together.
+const READINGS: u64 = 10_000;
+
 pub(crate) fn measure(report: &mut Report) {
+    clock(report);
     // "Off" is one branch per step; what is above 1 is noise, and what the limit is for.
     compare(report, &BULK, Detail::Off, Target::AtMost(1.02));
     compare(report, &BULK, Detail::Descriptors, Target::AtMost(1.05));
@@ -36,6 +41,22 @@ pub(crate) fn measure(report: &mut Report) {
     compare(report, &SMALL, Detail::Off, Target::AtMost(1.02));
     compare(report, &SMALL, Detail::Descriptors, Target::AtMost(3.0));
     compare(report, &SMALL, Detail::Stages, Target::None);
+}
+
+/// What one stamp costs: for small descriptors more than the copy.
+fn clock(report: &mut Report) {
+    let pause = ThreadPause::new();
+    let (mut ours, mut std) = (f64::MAX, f64::MAX);
+    for _ in report.rounds() {
+        let start = Instant::now();
+        (0..READINGS).for_each(|_| _ = black_box(pause.now_ns()));
+        ours = ours.min(nanoseconds_each(READINGS, start));
+        let start = Instant::now();
+        (0..READINGS).for_each(|_| _ = black_box(Instant::now()));
+        std = std.min(nanoseconds_each(READINGS, start));
+    }
+    let (name, baseline) = ("one reading of the clock".to_owned(), ("Instant::now", std));
+    report.add(Line { name, unit: "ns", figure: ours, baseline, target: Target::None });
 }
 
 fn compare(report: &mut Report, load: &Load, detail: Detail, target: Target) {

@@ -74,7 +74,7 @@ pub(crate) struct Bench<F: Faults = NoFaults> {
     pub(crate) trace: Arc<Recorder>,
     pub(crate) table: Arc<DmaTable>,
     pub(crate) memory: File,
-    readers: Vec<Option<Reader>>,
+    pub(crate) readers: Vec<Option<Reader>>,
 }
 
 /// A step that is begun.
@@ -147,9 +147,17 @@ impl Bench<RuleFaults> {
 
 impl<F: Faults> Bench<F> {
     pub(crate) fn with(profile: Profile, faults: impl FnMut(Option<u8>) -> F) -> Self {
+        Self::recorded(profile, faults, Recorder::new(1 << 20))
+    }
+
+    /// The same, with a recorder of another detail.
+    pub(crate) fn recorded(
+        profile: Profile,
+        faults: impl FnMut(Option<u8>) -> F,
+        trace: Arc<Recorder>,
+    ) -> Self {
         let wires = Arc::new(Wires::default());
         wires.messages_on.store(true, Ordering::Relaxed);
-        let trace = Recorder::new(1 << 20);
         let table = DmaTable::new();
         let memory = memfd(SIZE);
         table.map(BASE, SIZE, Access::READ_WRITE, Some((memory.try_clone().unwrap(), 0))).unwrap();

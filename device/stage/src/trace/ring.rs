@@ -5,7 +5,6 @@
 //! a register write may emit at the same time; it waits for nobody. The words are atomics that this turn word orders, so there
 //! is nothing unsafe in here. One consumer.
 
-use super::record::{WORDS, Words};
 use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// On a cache line of its own.
@@ -13,14 +12,14 @@ use crate::sync::atomic::{AtomicU64, Ordering};
 struct Apart<T>(T);
 
 #[repr(align(64))]
-struct Slot {
+struct Slot<const WORDS: usize> {
     turn: AtomicU64,
     words: [AtomicU64; WORDS],
 }
 
-/// The ring. Places are numbered from 0 and never again; place `p` is slot `p % capacity`.
-pub(super) struct Ring {
-    slots: Box<[Slot]>,
+/// The ring of records of so many words. Places are numbered from 0 and never again; place `p` is slot `p % capacity`.
+pub(super) struct Ring<const WORDS: usize> {
+    slots: Box<[Slot<WORDS>]>,
     mask: u64,
     /// The next place to claim.
     next: Apart<AtomicU64>,
@@ -41,11 +40,11 @@ pub(super) enum Pushed {
     Lost,
 }
 
-impl Ring {
+impl<const WORDS: usize> Ring<WORDS> {
     /// An empty ring of `capacity` slots, rounded up to a power of two.
     pub(super) fn new(capacity: usize) -> Self {
         let capacity = capacity.next_power_of_two().max(2) as u64;
-        let slot = |place| Slot { turn: AtomicU64::new(place), words: std::array::from_fn(|_| AtomicU64::new(0)) };
+        let slot = |place| Slot::<WORDS> { turn: AtomicU64::new(place), words: std::array::from_fn(|_| AtomicU64::new(0)) };
         Self {
             slots: (0..capacity).map(slot).collect(),
             mask: capacity - 1,
@@ -56,7 +55,7 @@ impl Ring {
 
     /// Puts all of `count` records in, or none.
     #[inline]
-    pub(super) fn push(&self, count: usize, record: impl Fn(usize) -> Words) -> Pushed {
+    pub(super) fn push(&self, count: usize, record: impl Fn(usize) -> [u64; WORDS]) -> Pushed {
         let many = count as u64;
         if many == 0 {
             return Pushed::Taken;
@@ -80,7 +79,7 @@ impl Ring {
 
     /// Takes the oldest record. None if there is none, or if whoever claimed its place has not written it yet.
     #[inline]
-    pub(super) fn pop(&self, cursor: &mut Cursor) -> Option<Words> {
+    pub(super) fn pop(&self, cursor: &mut Cursor) -> Option<[u64; WORDS]> {
         let place = cursor.0;
         let slot = self.slot(place);
         if slot.turn.load(Ordering::Acquire) != place + 1 {
@@ -129,7 +128,7 @@ impl Ring {
     }
 
     #[inline]
-    fn slot(&self, place: u64) -> &Slot {
+    fn slot(&self, place: u64) -> &Slot<WORDS> {
         #[expect(clippy::cast_possible_truncation, reason = "below the capacity")]
         let index = (place & self.mask) as usize;
         &self.slots[index]
@@ -143,8 +142,8 @@ mod tests {
 
     use super::*;
 
-    fn record(value: u64) -> Words {
-        [value; WORDS]
+    fn record(value: u64) -> [u64; 7] {
+        [value; 7]
     }
 
     #[test]
@@ -202,8 +201,9 @@ mod models {
 
     use super::*;
 
-    fn record(value: u64) -> Words {
-        [value; WORDS]
+    /// Two words: enough to be torn.
+    fn record(value: u64) -> [u64; 2] {
+        [value; 2]
     }
 
     /// Two producers, a consumer, and a ring that is too small: whatever comes out is whole and in order, and what does not is

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::record::{self, Words};
+use super::record::{self, WORDS, Words};
 use super::ring::{Cursor, Pushed, Ring};
 use super::{Detail, Event, Executed, Header, Lost, Side, Stamped, Trace, format};
 use crate::pause::{Bell, Join, Pause, Task, deadline};
@@ -49,7 +49,7 @@ pub struct TraceSink {
 /// One side's rings; channel `c` uses ring `c` modulo their number.
 struct Lane {
     side: Side,
-    rings: Box<[Ring]>,
+    rings: Box<[Ring<WORDS>]>,
 }
 
 struct Shared {
