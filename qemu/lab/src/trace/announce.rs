@@ -11,7 +11,8 @@ use super::way::Point;
 
 /// Rules 4 to 6.
 pub(super) fn announce(records: &[Record], lives: &mut [Life]) {
-    let served = served(records);
+    let asked = asked(records);
+    let served = served(records, &asked);
     let mut sent: BTreeMap<(u8, u32), Vec<(u64, usize)>> = BTreeMap::new();
     for (index, event) in
         stage(records, Side::Device, Stage::Msix).filter(|(_, event)| event.mark != Mark::Held)
@@ -20,7 +21,6 @@ pub(super) fn announce(records: &[Record], lives: &mut [Life]) {
     }
     // Held ones go out later: the order of time is not quite that of the sequence.
     sent.values_mut().for_each(|sent| sent.sort_unstable());
-    let asked = asked(records);
     for life in lives {
         let Some(sent) = sent.get(&(life.channel, life.generation)) else { continue };
         let Some((sequence, msix)) =
@@ -36,19 +36,25 @@ pub(super) fn announce(records: &[Record], lives: &mut [Life]) {
 }
 
 /// Rule 5: the service routine of each message.
-fn served(records: &[Record]) -> BTreeMap<usize, usize> {
+fn served(records: &[Record], asked: &BTreeMap<usize, usize>) -> BTreeMap<usize, usize> {
     let mut served: BTreeMap<usize, usize> = pairs::messages(records).into_iter().collect();
     let isrs = by_vector(records, Stage::Isr);
     let raised = |msix: usize| records[raised_after(records, msix)].t_ns;
-    served.retain(|msix, isr| records[*isr].t_ns >= raised(*msix));
+    // Its request is inside it: one that asked before this message was raised is an earlier one's.
+    let ran = |isr: usize| {
+        let asked = asked.get(&isr).map(|queue| records[*queue].t_ns);
+        asked.map_or(records[isr].t_ns, |asked| asked.min(records[isr].t_ns))
+    };
+    served.retain(|msix, isr| ran(*isr) >= raised(*msix));
     for (msix, event) in stage(records, Side::Device, Stage::Msix).filter(|(_, event)| event.mark == Mark::Ok)
     {
         if served.contains_key(&msix) {
             continue;
         }
         let isrs = isrs.get(&vector_of(event)).map_or(&[][..], Vec::as_slice);
-        let at = isrs.partition_point(|isr| records[*isr].t_ns < raised(msix));
-        if let Some(isr) = isrs.get(at) {
+        let raised = raised(msix);
+        let from = isrs.partition_point(|isr| records[*isr].t_ns < raised);
+        if let Some(isr) = isrs[from..].iter().find(|isr| ran(**isr) >= raised) {
             served.insert(msix, *isr);
         }
     }
@@ -65,11 +71,11 @@ fn asked(records: &[Record]) -> BTreeMap<usize, usize> {
         for (n, isr) in isrs.iter().enumerate() {
             let before = queues.partition_point(|queue| queue < isr);
             let next = isrs.get(n + 1).copied().unwrap_or(usize::MAX);
-            let own = if before > from { before.checked_sub(1) } else { Some(before) };
-            if let Some(queue) = own.and_then(|own| queues.get(own)).filter(|queue| **queue < next) {
+            let own = if before > from { before - 1 } else { from };
+            if let Some(queue) = queues.get(own).filter(|queue| **queue < next) {
                 asked.insert(*isr, *queue);
+                from = own + 1;
             }
-            from = before;
         }
     }
     asked

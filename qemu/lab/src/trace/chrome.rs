@@ -33,15 +33,17 @@ pub fn write(trace: &Trace, linked: &Linked, out: &mut dyn Write) -> io::Result<
     for (record, slice) in trace.records.iter().zip(&slices) {
         list.put(&slice_event(record, slice))?;
     }
-    for (id, life) in linked.lives.iter().enumerate() {
-        let mut at: Vec<&Slice> =
-            ARROWS.iter().filter_map(|point| life.point(*point)).map(|n| &slices[n]).collect();
-        if let Some(done) = life.done {
-            at.push(&slices[done]);
-        }
-        arrows(id + 1, at, &mut list)?;
-    }
     let base = trace.records.first().map_or(0, |first| first.t_ns);
+    for (id, life) in linked.lives.iter().enumerate() {
+        let mut at: Vec<(&Slice, u64)> = Vec::new();
+        for (point, t_ns) in life.points(&trace.records) {
+            at.extend(
+                life.point(point).filter(|_| ARROWS.contains(&point)).map(|index| (&slices[index], t_ns)),
+            );
+        }
+        at.extend(life.done.map(|done| (&slices[done], trace.records[done].t_ns)));
+        arrows(id + 1, base, at, &mut list)?;
+    }
     let other = json!({ "producer": concat!("netdma-lab ", env!("CARGO_PKG_VERSION")), "first_ns": base.to_string(),
         "files": trace.files, "lost": trace.lost() });
     writeln!(list.out, "\n],\"otherData\":{other}}}")
@@ -181,11 +183,13 @@ pub fn words(mark: Mark) -> String {
 }
 
 /// The arrows of one descriptor: through its slices in the order of their times, never back.
-fn arrows(id: usize, mut at: Vec<&Slice>, list: &mut List<'_>) -> io::Result<()> {
-    at.sort_by_key(|slice| slice.begin);
+fn arrows(id: usize, base: u64, mut at: Vec<(&Slice, u64)>, list: &mut List<'_>) -> io::Result<()> {
+    at.sort_by_key(|(_, t_ns)| *t_ns);
     let mut bound: Vec<(&Slice, u64)> = Vec::new();
-    for slice in at {
-        let ts = slice.begin.max(bound.last().map_or(0, |(_, ts)| *ts));
+    for (slice, t_ns) in at {
+        // Inside the slice, which ends before its end.
+        let inside = (t_ns - base).min(slice.end - 1).max(slice.begin);
+        let ts = inside.max(bound.last().map_or(0, |(_, ts)| *ts));
         if ts < slice.end {
             bound.push((slice, ts));
         }

@@ -11,12 +11,16 @@
 //! 4. Its message is the first of its generation, sent or lost by a fault, of its own or a later sequence: one message
 //!    announces everything before it.
 //! 5. The service routine is the one that [`pairs::messages`] pairs with the message; if it has none (messages of
-//!    channels that share a vector melt together), the first on the vector that ends after the message was raised.
+//!    channels that share a vector melt together), the first on the vector that asked for its DPCs, or ended without
+//!    asking, after the message was raised.
 //! 6. The request is the vector's last before the service routine ended (the routine asks before it ends), or the first
 //!    after it.
 //! 7. The DPC is the first after the fetch that reported this descriptor or a later one of the generation: the address
-//!    that a DPC reports is that of the newest descriptor there which was fetched before. Where a DPC reports none (a halt),
-//!    it is the first on the vector after the request, on a processor that was asked for.
+//!    that a DPC reports is that of the newest descriptor there which was fetched before. Where none reported it (after a
+//!    halt, and where one DPC served several channels: it names only one), it is the vector's first after the request,
+//!    on a processor that was asked for.
+//! 8. A DPC may report a descriptor before the message that announces it is served, for it reads the completion word
+//!    anew. The service routine and the request are not on its way then, nor is a later descriptor's message.
 //!
 //! What finds no partner stays alone, and is counted ([`Linked::tally`]).
 
@@ -56,13 +60,15 @@ impl Life {
         self.at[point as usize]
     }
 
-    /// When it is known to have begun.
-    pub(super) fn fetched(&self, records: &[Record]) -> u64 {
-        match (self.at[Point::Fetch as usize], self.done) {
-            (Some(fetch), _) => records[fetch].t_ns,
-            (None, Some(done)) => records[done].t_ns.saturating_sub(RECORD_SLACK_NS),
-            (None, None) => 0,
-        }
+    /// When it is known to have been under way.
+    pub(super) fn started(&self, records: &[Record]) -> u64 {
+        self.point(Point::Fetch).or(self.done).map_or(0, |at| records[at].t_ns)
+    }
+
+    /// When a DPC may have seen it first.
+    pub(super) fn seen_from(&self, records: &[Record]) -> u64 {
+        let slack = if self.point(Point::Fetch).is_some() { 0 } else { RECORD_SLACK_NS };
+        self.started(records).saturating_sub(slack)
     }
 }
 
@@ -101,8 +107,9 @@ pub fn link(records: &[Record]) -> Linked {
     let mut lives = born(records);
     ring(records, &mut lives);
     announce(records, &mut lives);
-    let unseen = report(records, &mut lives);
-    fall_back(records, &mut lives, &unseen);
+    report(records, &mut lives);
+    fall_back(records, &mut lives);
+    lives.iter_mut().for_each(|life| leave_out_what_came_after(records, life));
     let tally = tally(records, &lives);
     Linked { lives, tally }
 }
@@ -164,19 +171,18 @@ fn ring(records: &[Record], lives: &mut [Life]) {
     let written: BTreeMap<usize, usize> =
         pairs::doorbells(records).into_iter().map(|(driver, device)| (device, driver)).collect();
     for life in lives {
-        let fetched = life.fetched(records);
+        let started = life.started(records);
         if let Some(rung) = rung.get(&(life.channel, life.generation)) {
-            let covers = rung.iter().find(|rung| rung.end > life.sequence && rung.t_ns <= fetched);
-            let before = || rung[..rung.partition_point(|rung| rung.t_ns <= fetched)].last();
+            let covers = rung.iter().find(|rung| rung.end > life.sequence && rung.t_ns <= started);
+            let before = || rung[..rung.partition_point(|rung| rung.t_ns <= started)].last();
             if let Some(rung) = covers.or_else(before) {
                 life.at[Point::Doorbell as usize] = Some(rung.index);
                 life.at[Point::Written as usize] = written.get(&rung.index).copied();
                 life.begin = Some(life.begin.unwrap_or(0).max(rung.t_ns));
             }
         }
-        // What another generation left behind, or a record's own stamp, may be later.
-        life.begin =
-            life.begin.filter(|begin| *begin <= fetched.max(life.done.map_or(0, |done| records[done].t_ns)));
+        // What another generation left behind may be later.
+        life.begin = life.begin.filter(|begin| *begin <= started);
     }
 }
 
@@ -194,6 +200,19 @@ fn rung(records: &[Record]) -> BTreeMap<(u8, u32), Vec<Rung>> {
         all.push(Rung { index, t_ns: records[index].t_ns, end: end.saturating_add(more) });
     }
     rung
+}
+
+/// Rule 8.
+fn leave_out_what_came_after(records: &[Record], life: &mut Life) {
+    let Some(dpc) = life.point(Point::Dpc).map(|dpc| records[dpc].t_ns) else { return };
+    let later = |point: Point| life.point(point).is_some_and(|at| records[at].t_ns > dpc);
+    // The routine's stamp is of its end, which may well be after the DPC; its request is not.
+    if later(Point::Queue) || life.point(Point::Queue).is_none() && later(Point::Isr) {
+        (life.at[Point::Isr as usize], life.at[Point::Queue as usize]) = (None, None);
+        if !life.announced {
+            life.at[Point::Msix as usize] = None;
+        }
+    }
 }
 
 fn tally(records: &[Record], lives: &[Life]) -> Vec<(Side, Stage, Tally)> {

@@ -9,13 +9,13 @@ use super::pairs::{processor_of, stage, vector_of};
 use super::record::{Record, What};
 use super::way::Point;
 
-/// Rule 7. Gives the DPCs that reported nothing that is known.
-pub(super) fn report(records: &[Record], lives: &mut [Life]) -> Vec<usize> {
+/// The first half: by what the DPCs report.
+pub(super) fn report(records: &[Record], lives: &mut [Life]) {
     let reports = Reports::new(records, lives);
     let mut last: BTreeMap<(u8, u32), (u64, usize)> = BTreeMap::new();
     for life in lives {
         let Some(reports) = reports.by_chain.get(&(life.channel, life.generation)) else { continue };
-        let fetched = life.fetched(records);
+        let fetched = life.seen_from(records);
         // Lives of a chain come in the order of their sequence; a run that was repeated begins anew.
         let (sequence, from) = last.entry((life.channel, life.generation)).or_insert((0, 0));
         if life.sequence < *sequence {
@@ -30,14 +30,12 @@ pub(super) fn report(records: &[Record], lives: &mut [Life]) -> Vec<usize> {
         *sequence = life.sequence;
         life.at[Point::Dpc as usize] = reports.get(*from).map(|(_, dpc)| *dpc);
     }
-    reports.unknown
 }
 
 /// What the DPCs reported.
 struct Reports {
     /// By channel and generation, in the order of time: up to which sequence, and the DPC.
     by_chain: BTreeMap<(u8, u32), Vec<(u64, usize)>>,
-    unknown: Vec<usize>,
 }
 
 impl Reports {
@@ -45,23 +43,20 @@ impl Reports {
         let mut places: BTreeMap<u64, Vec<(u64, usize)>> = BTreeMap::new();
         for (n, life) in lives.iter().enumerate() {
             if let Some(address) = descriptor_of(records, life) {
-                places.entry(address).or_default().push((life.fetched(records), n));
+                places.entry(address).or_default().push((life.seen_from(records), n));
             }
         }
-        let mut reports = Self { by_chain: BTreeMap::new(), unknown: Vec::new() };
+        let mut reports = Self { by_chain: BTreeMap::new() };
         for (dpc, event) in stage(records, Side::Driver, Stage::Dpc) {
             let here = places.get(&event.address).map_or(&[][..], Vec::as_slice);
             let before = &here[..here.partition_point(|(fetched, _)| *fetched <= records[dpc].t_ns)];
-            match before.last().filter(|_| event.address != 0) {
-                Some((_, life)) => {
-                    let life = &lives[*life];
-                    reports
-                        .by_chain
-                        .entry((life.channel, life.generation))
-                        .or_default()
-                        .push((life.sequence, dpc));
-                }
-                None => reports.unknown.push(dpc),
+            if let Some((_, life)) = before.last().filter(|_| event.address != 0) {
+                let life = &lives[*life];
+                reports
+                    .by_chain
+                    .entry((life.channel, life.generation))
+                    .or_default()
+                    .push((life.sequence, dpc));
             }
         }
         reports
@@ -78,18 +73,23 @@ fn descriptor_of(records: &[Record], life: &Life) -> Option<u64> {
     })
 }
 
-/// The second half of rule 7.
-pub(super) fn fall_back(records: &[Record], lives: &mut [Life], unseen: &[usize]) {
-    for life in lives.iter_mut().filter(|life| life.announced && life.point(Point::Dpc).is_none()) {
-        let Some(queue) = life.point(Point::Queue).and_then(|queue| records[queue].event()) else { continue };
-        let (queue_at, mask) = (life.point(Point::Queue).unwrap_or(0), queue.address);
-        let serves = |dpc: &usize| {
-            records[*dpc].event().is_some_and(|event| {
-                let bit = 1_u64.checked_shl(processor_of(event) % 64).unwrap_or(0);
-                vector_of(event) == vector_of(queue) && mask & bit != 0
-            })
+/// The second half: by the request.
+pub(super) fn fall_back(records: &[Record], lives: &mut [Life]) {
+    let mut dpcs: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
+    for (dpc, event) in stage(records, Side::Driver, Stage::Dpc) {
+        dpcs.entry(vector_of(event)).or_default().push(dpc);
+    }
+    for life in lives.iter_mut().filter(|life| life.point(Point::Dpc).is_none()) {
+        let Some((at, queue)) = life.point(Point::Queue).and_then(|at| Some((at, records[at].event()?)))
+        else {
+            continue;
         };
-        let after = unseen.partition_point(|dpc| *dpc < queue_at);
-        life.at[Point::Dpc as usize] = unseen[after..].iter().copied().find(serves);
+        let asked = |dpc: &usize| {
+            let bit = records[*dpc].event().map_or(0, |event| 1_u64 << (processor_of(event) % 64));
+            queue.address & bit != 0
+        };
+        let dpcs = dpcs.get(&vector_of(queue)).map_or(&[][..], Vec::as_slice);
+        let after = &dpcs[dpcs.partition_point(|dpc| *dpc < at)..];
+        life.at[Point::Dpc as usize] = after.iter().copied().find(asked);
     }
 }

@@ -105,6 +105,9 @@ impl Life {
         };
         let known = Point::ALL.into_iter().filter_map(|point| Some((point, stamp(point, t_ns(point)?))));
         let mut points: Vec<_> = known.collect();
+        // Its own message, which came when it was reported already (rule 8 of linking).
+        let reported = t_ns(Point::Dpc).filter(|_| self.point(Point::Isr).is_none());
+        points.retain(|(point, _)| *point != Point::Msix || t_ns(Point::Msix) <= reported.or(Some(u64::MAX)));
         points.sort_by_key(|(_, t_ns)| *t_ns);
         points
     }

@@ -6,45 +6,45 @@ use std::process::Command;
 
 /// One line of a trace.
 #[derive(Clone, Debug)]
-pub struct Line {
-    pub t_ns: u64,
-    pub side: &'static str,
-    pub stage: &'static str,
-    pub channel: u8,
-    pub sequence: u64,
-    pub address: u64,
-    pub len: u64,
-    pub mark: &'static str,
+pub(crate) struct Line {
+    pub(crate) t_ns: u64,
+    pub(crate) side: &'static str,
+    pub(crate) stage: &'static str,
+    pub(crate) channel: u8,
+    pub(crate) sequence: u64,
+    pub(crate) address: u64,
+    pub(crate) len: u64,
+    pub(crate) mark: &'static str,
     /// Vector and processor.
-    pub at: Option<(u32, u32)>,
+    pub(crate) at: Option<(u32, u32)>,
 }
 
-pub fn line(t_ns: u64, side: &'static str, stage: &'static str, channel: u8, sequence: u64) -> Line {
+pub(crate) fn line(t_ns: u64, side: &'static str, stage: &'static str, channel: u8, sequence: u64) -> Line {
     Line { t_ns, side, stage, channel, sequence, address: 0, len: 0, mark: "ok", at: None }
 }
 
-pub fn device(t_ns: u64, stage: &'static str, channel: u8, sequence: u64) -> Line {
+pub(crate) fn device(t_ns: u64, stage: &'static str, channel: u8, sequence: u64) -> Line {
     line(t_ns, "device", stage, channel, sequence)
 }
 
-pub fn driver(t_ns: u64, stage: &'static str, channel: u8, sequence: u64) -> Line {
+pub(crate) fn driver(t_ns: u64, stage: &'static str, channel: u8, sequence: u64) -> Line {
     line(t_ns, "driver", stage, channel, sequence)
 }
 
 impl Line {
-    pub fn on(self, address: u64, len: u64) -> Self {
+    pub(crate) fn on(self, address: u64, len: u64) -> Self {
         Self { address, len, ..self }
     }
 
-    pub fn at(self, vector: u32, processor: u32) -> Self {
+    pub(crate) fn at(self, vector: u32, processor: u32) -> Self {
         Self { at: Some((vector, processor)), ..self }
     }
 
-    pub fn marked(self, mark: &'static str) -> Self {
+    pub(crate) fn marked(self, mark: &'static str) -> Self {
         Self { mark, ..self }
     }
 
-    pub fn json(&self) -> String {
+    pub(crate) fn json(&self) -> String {
         let Self { t_ns, side, stage, channel, sequence, address, len, mark, at } = self;
         let generation = if *side == "device" { 3 } else { 0 };
         let mut text = format!(
@@ -57,17 +57,17 @@ impl Line {
     }
 }
 
-pub fn text(lines: &[Line]) -> String {
+pub(crate) fn text(lines: &[Line]) -> String {
     lines.iter().map(|line| line.json() + "\n").collect()
 }
 
 /// Where descriptor `sequence` of a channel lies.
-pub fn descriptor(channel: u8, sequence: u64) -> u64 {
+pub(crate) fn descriptor(channel: u8, sequence: u64) -> u64 {
     0x10_0000 * (u64::from(channel) + 1) + 64 * (sequence % 32)
 }
 
 /// What the simulator writes of one seed: both sides, on one virtual clock.
-pub fn simulated(scenario: &str, seed: u64) -> String {
+pub(crate) fn simulated(scenario: &str, seed: u64) -> String {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("sim.jsonl");
     let seeds = format!("{seed}..{}", seed + 1);

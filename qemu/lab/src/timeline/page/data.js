@@ -78,7 +78,9 @@ function pointsOf(life) {
     if (point[0] === "msix") point[1] = Math.min(point[1], ...after);
     if (point[0] === "isr") point[1] = Math.min(point[1], ...asked);
   }
-  return known.sort((a, b) => a[1] - b[1]);
+  // Its own message, which came when it was reported already.
+  const dpc = pointOf(life, 9), late = dpc >= 0 && pointOf(life, 7) < 0 && pointOf(life, 6) >= 0 && events.end[pointOf(life, 6)] > events.end[dpc];
+  return known.filter(([name]) => !(late && name === "msix")).sort((a, b) => a[1] - b[1]);
 }
 
 // The times between them: [name, ns, until, event].
