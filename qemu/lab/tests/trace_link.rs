@@ -210,7 +210,10 @@ fn in_order(scenario: &str, seed: u64) -> (usize, usize) {
         assert!(stamps.iter().flatten().is_sorted(), "{scenario} {seed}: {stamps:?} of {life:?}");
         reported += usize::from(stamps[5].is_some());
     }
-    let device = linked.tally.iter().filter(|(side, ..)| *side == ioat_stage::Side::Device);
+    // A doorbell may have been for descriptors that were stopped before they were fetched.
+    let device = linked.tally.iter().filter(|(side, stage, _)| {
+        *side == ioat_stage::Side::Device && *stage != ioat_stage::Stage::Doorbell
+    });
     let alone: usize = device.map(|(.., tally)| tally.events - tally.linked).sum();
     assert_eq!(alone, 0, "{scenario} {seed}: {:?}", linked.tally);
     (reported, linked.lives.len())
