@@ -82,6 +82,19 @@ install_packages() { # PACKAGE...
     fi
 }
 
+# A browser that draws the timeline's page for the tests of --full. Without one they are skipped, and say so: this never fails.
+get_browser() { # yes|no-install
+    local name
+    for name in chromium-headless-shell chromium chromium-browser google-chrome; do
+        if command -v "$name" >/dev/null; then
+            echo "browser: $name"
+            return
+        fi
+    done
+    [ "$1" = yes ] && command -v apt-get >/dev/null && install_packages chromium-headless-shell ||
+        echo "no browser here: the tests of the timeline's page in one are skipped"
+}
+
 package_lists() { as_root apt-get update -qq; }
 
 as_root() {

@@ -17,4 +17,8 @@ pub mod stock;
 
 pub mod table;
 
+pub mod timeline;
+
+pub mod trace;
+
 pub mod whole_path;

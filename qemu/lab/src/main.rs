@@ -33,6 +33,10 @@ enum Verb {
     Sim(netdma_lab::sim::command::Arguments),
     /// Speaks to a running device's control socket: state, counters, registers, faults, pause and step, trace
     Ctl(netdma_lab::ctl::Arguments),
+    /// Convert, merge and measure traces
+    #[command(subcommand)]
+    Trace(netdma_lab::trace::command::Command),
+    Timeline(netdma_lab::timeline::command::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -50,6 +54,8 @@ fn main() -> ExitCode {
         Verb::WholePath { kernel, verbose } => whole_path(kernel, verbose),
         Verb::Sim(arguments) => sim(&arguments),
         Verb::Ctl(arguments) => ExitCode::from(netdma_lab::ctl::run(&arguments).code()),
+        Verb::Trace(command) => on_files(netdma_lab::trace::command::run(&command)),
+        Verb::Timeline(arguments) => on_files(netdma_lab::timeline::command::run(&arguments)),
     }
 }
 
@@ -61,6 +67,17 @@ fn sim(arguments: &netdma_lab::sim::command::Arguments) -> ExitCode {
             eprintln!("netdma-lab: {}", usage.0);
             ExitCode::from(2)
         }
+        Err(error) => {
+            eprintln!("netdma-lab: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// What reads files and writes one.
+fn on_files(result: anyhow::Result<()>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("netdma-lab: {error:#}");
             ExitCode::from(2)
