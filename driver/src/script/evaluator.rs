@@ -37,7 +37,7 @@ impl Evaluator {
     pub fn with_folder(session: Rc<Session>, folder: Option<&Path>) -> Self {
         let mut engine = Engine::new();
         limit(&mut engine);
-        give_back_words(&mut engine);
+        give_back_null(&mut engine);
         if let Some(folder) = folder {
             engine.set_module_resolver(FileModuleResolver::new_with_path(folder));
         }
@@ -143,14 +143,14 @@ impl Evaluator {
     }
 }
 
-/// Rhai reserves these words for itself and does nothing with them; here they are names of functions.
-fn give_back_words(engine: &mut Engine) {
+/// Rhai keeps the word `null` for itself and does nothing with it; here it is a method of chains and channels.
+fn give_back_null(engine: &mut Engine) {
     #[expect(
         deprecated,
         reason = "Rhai's mark for what may change in a later version; there is no other way"
     )]
     engine.on_parse_token(|token, _, _| match token {
-        Token::Reserved(word) if ["case", "null"].contains(&word.as_str()) => Token::Identifier(word),
+        Token::Reserved(word) if word.as_str() == "null" => Token::Identifier(word),
         token => token,
     });
 }

@@ -85,10 +85,10 @@ mod tests {
 
     #[test]
     fn what_cannot_be_is_named_with_what_can() {
-        let said = |result: Result<Options, Failure>| result.err().unwrap().to_string();
+        let said = |result: Result<Options, Failure>| result.map(drop).unwrap_err().to_string();
         assert!(said(of_driver(&map("processors", 33 as INT))).contains("processors: 33: give 1 to 0x20"));
         assert!(said(of_driver(&map("procesors", 1 as INT))).contains("its options are processors"));
-        let said = |result: Result<ChannelOptions, Failure>| result.unwrap_err().to_string();
+        let said = |result: Result<ChannelOptions, Failure>| result.map(drop).unwrap_err().to_string();
         assert!(said(of_channel(&map("completion", "never"))).contains("\"polled\""));
         assert!(said(of_channel(&map("affinity", 0 as INT))).contains("affinity: 0: give 1"));
     }
