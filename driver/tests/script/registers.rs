@@ -27,7 +27,7 @@ fn a_field_is_changed_alone_and_bits_that_ones_clear_are_left() {
          // Two errors; the one that is named is cleared, and the other one stays.
          write64(0x90, 0x21); put(\"CHAN0.CHANCMD\", 0x24);
          let before = get(\"CHAN0.CHANERR\"); put(\"CHAN0.CHANERR\", \"CHAIN_ADDRESS\", 1);
-         assert_eq(get(\"CHAN0.CHANERR\"), before & ~0x10);",
+         assert_eq(get(\"CHAN0.CHANERR\"), before ^ 0x10);",
         &["--force"],
     );
     assert_eq!((ran.code, ran.err.as_str()), (0, ""));

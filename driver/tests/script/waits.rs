@@ -42,7 +42,7 @@ fn a_wait_for_an_interrupt_says_what_came_instead() {
 }
 
 /// One descriptor with interrupt and completion, written by hand (device model 4).
-const COPY: &str = "let src = dma(4096); let dst = dma(4096); let ring = dma(4096); let done = dma(4096);
+const COPY: &str = "put(\"PCI.COMMAND\", \"BUS_MASTER\", 1); let src = dma(4096); let dst = dma(4096); let ring = dma(4096); let done = dma(4096);
     src.fill_pattern(\"random\", 1);
     fn copy(ring, src, dst, done) {
         ring.write32(0, 4096); ring.write32(4, 0x9); ring.write64(8, src.iova); ring.write64(16, dst.iova);
