@@ -22,6 +22,8 @@ pub(super) struct Counts {
     /// Came while the vector was held back, and are not delivered.
     pub(super) held: u64,
     holding: bool,
+    /// It fired and was not opened since; of a line.
+    masked: bool,
     /// Why nobody counts any more.
     failed: Option<String>,
 }
@@ -141,12 +143,13 @@ impl Interrupts {
         Ok(released)
     }
 
-    /// A line that has fired is masked until it is opened again.
+    /// A line that has fired is masked until it is opened again. One that fired and is not counted yet is left alone:
+    /// the device may still assert it, and it would count twice.
     pub(super) fn unmask(&self) -> Result<(), HwError> {
-        match self.enabled.get() {
-            Some((InterruptKind::Line, _)) => self.device.interrupts.unmask_line(),
-            _ => Ok(()),
-        }
+        let line = matches!(self.enabled.get(), Some((InterruptKind::Line, _)));
+        let masked = |counts: &mut Counts| std::mem::take(&mut counts.masked);
+        let masked = line && self.desk.vectors.lock().first_mut().is_some_and(masked);
+        if masked { self.device.interrupts.unmask_line() } else { Ok(()) }
     }
 
     /// Waits until something happens to any vector, for at most `most`. `look` runs after the bell was read, so that
