@@ -13,18 +13,18 @@ use std::time::{Duration, Instant};
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// The shell, on a terminal of its own.
-pub struct Terminal {
+pub(crate) struct Terminal {
     child: Child,
     hands: File,
     screen: Receiver<Vec<u8>>,
     /// All that was written, and how much of it a test has looked at.
-    pub written: String,
+    pub(crate) written: String,
     seen: usize,
 }
 
 impl Terminal {
     /// Starts `command` with a terminal of 100 columns as its standard streams and controlling terminal.
-    pub fn start(mut command: Command) -> Self {
+    pub(crate) fn start(mut command: Command) -> Self {
         let (master, slave) = open();
         let stream = || Stdio::from(slave.try_clone().expect("a file descriptor"));
         command.stdin(stream()).stdout(stream()).stderr(stream());
@@ -56,12 +56,12 @@ impl Terminal {
     }
 
     /// Presses these keys.
-    pub fn press(&mut self, keys: &str) {
+    pub(crate) fn press(&mut self, keys: &str) {
         self.hands.write_all(keys.as_bytes()).expect("the terminal takes keys");
     }
 
     /// Waits until `text` is written behind what was looked at before.
-    pub fn see(&mut self, text: &str) {
+    pub(crate) fn see(&mut self, text: &str) {
         let until = Instant::now() + LIMIT;
         loop {
             if let Some(at) = self.written[self.seen..].find(text) {
@@ -75,7 +75,7 @@ impl Terminal {
     }
 
     /// Waits for the program's end, and gives its exit code.
-    pub fn end(mut self) -> (i32, String) {
+    pub(crate) fn end(mut self) -> (i32, String) {
         let until = Instant::now() + LIMIT;
         while let Ok(more) = self.screen.recv_timeout(until.saturating_duration_since(Instant::now())) {
             self.written.push_str(&String::from_utf8_lossy(&more));

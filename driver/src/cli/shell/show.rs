@@ -74,7 +74,7 @@ fn inner(value: &Dynamic, other: &dyn Fn(&Dynamic) -> String) -> String {
             format!("#{{{}}}", parts.collect::<Vec<_>>().join(", "))
         }
         Shape::Other if value.is_unit() => "()".into(),
-        Shape::Other => other(value),
+        Shape::Other => value.as_bool().map_or_else(|_| other(value), |truth| truth.to_string()),
     }
 }
 
