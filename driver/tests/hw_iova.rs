@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use netdma::hw::iova::{FIRST, IovaSpace, PAGE};
+use netdma::hw::iova::{FIRST, IovaSpace, PAGE, PlacementError};
 use proptest::prelude::*;
 
 #[test]
@@ -46,6 +46,34 @@ fn no_length_and_no_aperture_can_overflow() {
     }
     assert_eq!(IovaSpace::inside(&[u64::MAX - 1..=u64::MAX]).take(1), None);
     assert_eq!(IovaSpace::inside(&[0..=0]).take(1), None);
+}
+
+#[test]
+fn a_place_that_was_asked_for_is_stepped_over_by_the_others() {
+    let mut space = IovaSpace::default();
+    space.take_at(FIRST + PAGE, PAGE + 1).unwrap();
+    assert_eq!([space.take(PAGE), space.take(PAGE)], [Some(FIRST), Some(FIRST + 3 * PAGE)]);
+    let taken = |start, len| Err(PlacementError::Taken { start, len });
+    assert_eq!(space.take_at(FIRST + 2 * PAGE, 1), taken(FIRST + PAGE, 2 * PAGE));
+    assert_eq!(space.take_at(FIRST - PAGE, 2 * PAGE), taken(FIRST, PAGE));
+    space.give(FIRST + PAGE);
+    assert_eq!(space.take(2 * PAGE), Some(FIRST + PAGE));
+}
+
+#[test]
+fn any_page_inside_a_range_may_be_asked_for_and_none_across_a_hole() {
+    let hole = 0xfee0_0000..=0xfeef_ffff;
+    let mut space = IovaSpace::inside(&[0..=hole.start() - 1, hole.end() + 1..=u64::MAX]);
+    space.take_at(0, PAGE).unwrap();
+    // Also across 4 GiB, where nothing is put by itself before the rest is full.
+    space.take_at(FIRST - PAGE, 2 * PAGE).unwrap();
+    assert_eq!(space.take_at(1, PAGE), Err(PlacementError::Unaligned));
+    let beyond =
+        [(*hole.start(), PAGE), (hole.start() - PAGE, 2 * PAGE), (u64::MAX - PAGE + 1, 1), (PAGE, u64::MAX)];
+    for (start, len) in beyond {
+        let refused = space.take_at(start, len);
+        assert!(matches!(refused, Err(PlacementError::Unreachable(_))), "{start:#x} {len:#x}: {refused:?}");
+    }
 }
 
 #[derive(Clone, Debug)]
