@@ -26,7 +26,12 @@ pub(crate) fn open(
     limit: Option<Duration>,
     sink: Box<dyn Sink>,
 ) -> anyhow::Result<Rc<Session>> {
-    let config::Session { on, registers, force, control: _ } = config;
+    let config::Session { on, registers, force, control } = config;
+    if let Some(path) = control {
+        // Better than faults that never come.
+        let what = "this program is not yet joined to the control socket's client";
+        return Err(Usage(format!("--control {}: {what}", path.display())).into());
+    }
     // Before the device is touched.
     let table = registers.as_deref().map(read_table).transpose()?;
     let pause: SharedPause = Arc::new(ThreadPause::new());

@@ -62,3 +62,55 @@ pub(super) fn register(engine: &mut Engine, session: &Rc<Session>) {
 pub(super) fn entries() -> impl Iterator<Item = &'static Entry> {
     GROUPS.iter().flat_map(|group| group.entries)
 }
+
+#[cfg(all(test, feature = "sim"))]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::sync::Arc;
+
+    use ioat_stage::ThreadPause;
+
+    use super::*;
+    use crate::hw::sim::{Sim, SimOptions};
+    use crate::script::{Parts, Sink};
+
+    struct Quiet;
+
+    impl Sink for Quiet {
+        fn log(&self, _: &str) {}
+
+        fn complain(&self, _: &str) {}
+
+        fn warn(&self, _: &str) {}
+    }
+
+    #[test]
+    fn every_function_is_documented_and_every_documented_one_is_there() {
+        let sim = Sim::open(SimOptions::default(), Arc::new(ThreadPause::new())).unwrap();
+        let parts = Parts {
+            device: sim.device,
+            place: "sim".into(),
+            force: false,
+            faults: None,
+            events: None,
+            arguments: Vec::new(),
+            limit: None,
+            interrupt: Arc::default(),
+            table: None,
+            sink: Box::new(Quiet),
+        };
+        let mut engine = Engine::new_raw();
+        register(&mut engine, &Session::open(parts).unwrap());
+        let signatures = engine.gen_fn_signatures(false);
+        let name = |signature: &String| {
+            let name = signature.split('(').next().unwrap_or_default().trim();
+            name.trim_start_matches("get$").trim_start_matches("set$").to_owned()
+        };
+        let mut there: BTreeSet<String> = signatures.iter().map(name).collect();
+        // The function behind the syntax `case(..)`, and Rhai's own print, which is led to the sink.
+        assert!(there.remove("test_case"));
+        there.extend(["case".to_owned(), "print".to_owned()]);
+        let documented: BTreeSet<String> = entries().map(|entry| entry.name.to_owned()).collect();
+        assert_eq!(there, documented);
+    }
+}
