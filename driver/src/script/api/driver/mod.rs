@@ -119,6 +119,30 @@ pub(super) const ENTRIES: &[Entry] = &[
         says: "Stops behind the current descriptor. What is pending stays so; submit is refused meanwhile.",
         group: GROUP,
     },
+    Entry {
+        name: "index",
+        call: "channel.index -> integer",
+        says: "Its number on the engine.",
+        group: GROUP,
+    },
+    Entry {
+        name: "message",
+        call: "channel.message -> integer",
+        says: "The message that it interrupts with, for queue_dpc.",
+        group: GROUP,
+    },
+    Entry {
+        name: "processor",
+        call: "channel.processor -> integer",
+        says: "The processor of its DPC.",
+        group: GROUP,
+    },
+    Entry {
+        name: "processors",
+        call: "driver.processors -> integer",
+        says: "How many processors it has.",
+        group: GROUP,
+    },
     Entry { name: "resume", call: "channel.resume()", says: "Goes on after suspend().", group: GROUP },
     Entry {
         name: "abort",
