@@ -1,6 +1,5 @@
 //! `netdma shell` on the device in its process: from a pipe, on a real terminal, and what it records.
 #![cfg(all(feature = "sim", feature = "script"))]
-#![expect(clippy::unwrap_used, reason = "a test whose files fail, fails")]
 
 #[expect(unsafe_code, reason = "openpty, and making it the controlling terminal, have no safe face")]
 mod terminal;

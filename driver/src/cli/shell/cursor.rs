@@ -80,8 +80,8 @@ fn call<'a>(text: &'a str, tokens: &Tokens<'a>) -> Option<Call<'a>> {
     let mut before = Vec::new();
     let mut start = open + 1;
     let mut depth = 0_usize;
-    for index in open + 1..list.len() {
-        match list[index].kind {
+    for (index, token) in list.iter().enumerate().skip(open + 1) {
+        match token.kind {
             Kind::Open(_) => depth += 1,
             Kind::Close(_) => depth = depth.saturating_sub(1),
             Kind::Sign(',') if depth == 0 => {
