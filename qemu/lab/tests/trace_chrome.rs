@@ -23,12 +23,15 @@ struct Slice {
     end: u64,
 }
 
+/// A point of a flow: the phase, the track, the time.
+type Bind = (String, (u64, u64), u64);
+
 /// What a reader of the format relies on.
 #[derive(Default)]
 struct Judged {
     slices: BTreeMap<(u64, u64), Vec<Slice>>,
     names: BTreeMap<(u64, Option<u64>), String>,
-    flows: BTreeMap<u64, Vec<(String, (u64, u64), u64)>>,
+    flows: BTreeMap<u64, Vec<Bind>>,
     instants: usize,
 }
 
@@ -131,8 +134,8 @@ fn arrows_go_from_the_doorbell_over_both_sides_to_the_dpc() {
     let judged = judge(&text);
     let lives = link(&trace.records).lives.len();
     assert_eq!(judged.flows.len(), lives);
-    let first = |flow: &[(String, (u64, u64), u64)]| judged.names[&(flow[0].1.0, Some(flow[0].1.1))].clone();
-    let last = |flow: &[(String, (u64, u64), u64)]| {
+    let first = |flow: &[Bind]| judged.names[&(flow[0].1.0, Some(flow[0].1.1))].clone();
+    let last = |flow: &[Bind]| {
         let (_, (pid, tid), _) = flow.last().unwrap();
         judged.names[&(*pid, Some(*tid))].clone()
     };

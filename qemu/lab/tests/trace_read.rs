@@ -1,5 +1,4 @@
 //! Reading trace files: what is taken, what is refused, and in which words.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
 mod trace_support;
 
