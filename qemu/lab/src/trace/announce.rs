@@ -1,4 +1,4 @@
-//! Rules 4 to 6 of [`link`](super::link): the message that announces a descriptor, its service routine, its request.
+//! Rules 4 to 6 of [`link`](mod@super::link): the message that announces a descriptor, its service routine, its request.
 
 use std::collections::BTreeMap;
 

@@ -1,6 +1,6 @@
 //! Traces after the fact: read, linked into lives of descriptors, put on one clock, converted, measured.
 //!
-//! [`read`] takes files of JSON lines; [`link`] finds each descriptor's way through the stages (its rules are there);
+//! [`mod@read`] takes files of JSON lines; [`mod@link`] finds each descriptor's way through the stages (its rules are there);
 //! [`merge`] fits the clocks of two sides; [`chrome`] writes what ui.perfetto.dev opens; [`stats`] measures stages.
 
 pub mod record;

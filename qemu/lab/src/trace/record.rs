@@ -204,7 +204,7 @@ struct First<'a> {
     header: &'a Header,
 }
 
-/// Writes headers and records as JSON lines, as [`super::read`] reads them.
+/// Writes headers and records as JSON lines, as [`read`](fn@super::read) reads them.
 ///
 /// # Errors
 /// What writing to `out` reports.

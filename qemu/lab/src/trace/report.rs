@@ -1,4 +1,4 @@
-//! Rule 7 of [`link`](super::link): the DPC that reports a descriptor.
+//! Rule 7 of [`link`](mod@super::link): the DPC that reports a descriptor.
 
 use std::collections::BTreeMap;
 
