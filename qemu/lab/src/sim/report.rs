@@ -52,7 +52,7 @@ pub fn failure(report: &Report, scenario: &str) -> String {
             },
         );
     }
-    text + &format!("  again: {}\n", replay(*seed, scenario))
+    format!("{text}  again: {}\n", replay(*seed, scenario))
 }
 
 /// The one command that runs a seed again.
