@@ -28,6 +28,9 @@ mod conformance;
 #[cfg(feature = "script")]
 mod session;
 
+#[cfg(all(feature = "script", feature = "sim"))]
+mod remote;
+
 #[cfg(feature = "script")]
 mod script;
 

@@ -27,16 +27,13 @@ pub(crate) fn open(
     sink: Box<dyn Sink>,
 ) -> anyhow::Result<Rc<Session>> {
     let config::Session { on, registers, force, control } = config;
-    if let Some(path) = control {
-        // Better than faults that never come.
-        let what = "this program is not yet joined to the control socket's client";
-        return Err(Usage(format!("--control {}: {what}", path.display())).into());
-    }
     // Before the device is touched.
     let table = registers.as_deref().map(read_table).transpose()?;
     let pause: SharedPause = Arc::new(ThreadPause::new());
     let recording = Recording::new(pause.clone(), EVENTS);
+    let desk = control.as_deref().map(remote).transpose()?;
     let Opened { device, faults } = open_device(on, pause, &recording)?;
+    let faults = desk.or(faults);
     let events: Option<Arc<dyn EventDesk>> = Some(recording);
     let (place, force, interrupt) = (on.written(), *force, interrupts());
     let parts = Parts { device, place, force, faults, events, arguments, limit, interrupt, table, sink };
@@ -68,6 +65,18 @@ fn open_device(on: &On, pause: SharedPause, recording: &Arc<Recording>) -> anyho
             Ok(Opened { device: hw::vfio::open_with(&address.to_string(), pause, &options)?, faults: None })
         }
     }
+}
+
+/// The fault rules of a device program, by its control socket.
+#[cfg(feature = "sim")]
+fn remote(path: &Path) -> anyhow::Result<Arc<dyn FaultDesk>> {
+    let desk = super::remote::Remote::connect(path);
+    Ok(Arc::new(desk.map_err(|error| hw::HwError::Open(format!("--control {error}")))?))
+}
+
+#[cfg(not(feature = "sim"))]
+fn remote(_: &Path) -> anyhow::Result<Arc<dyn FaultDesk>> {
+    Err(super::on::without_sim())
 }
 
 #[cfg(feature = "sim")]

@@ -26,8 +26,6 @@ pub(crate) struct Registers {
     all: Vec<Rc<Register>>,
     /// Indices into it, by name in capitals.
     by_name: BTreeMap<String, usize>,
-    /// The tables that they are from.
-    tables: Vec<String>,
 }
 
 impl Registers {
@@ -56,11 +54,6 @@ impl Registers {
         &self.all
     }
 
-    /// The tables that they are from.
-    pub(crate) fn tables(&self) -> &[String] {
-        &self.tables
-    }
-
     /// The registers that an access touches.
     pub(crate) fn at(&self, space: Space, offset: u64, width: usize) -> impl Iterator<Item = &Rc<Register>> {
         let end = offset.saturating_add(u64::try_from(width).unwrap_or(u64::MAX));
@@ -76,7 +69,6 @@ impl Registers {
     }
 
     fn add(&mut self, device: &Device, table: &Table, found: &[Capability]) -> Result<(), HwError> {
-        self.tables.push(table.name().to_owned());
         let prefix = table.prefix.as_ref().map_or(String::new(), |prefix| format!("{prefix}."));
         for description in &table.registers {
             self.place(description, &prefix, 0, found);

@@ -2,8 +2,7 @@
 
 use std::io::{self, Write};
 
-use ioat_stage::trace::{Header, Stamped as Line};
-use ioat_stage::{Detail, Event, Side};
+use ioat_stage::{Event, Side};
 
 use super::run::Report;
 use super::world::Stamped;
@@ -11,18 +10,22 @@ use super::world::Stamped;
 /// Events that a report shows of a run that failed.
 const LAST: usize = 12;
 
-/// Writes every event as one JSON object per line, in the format of a trace file, with virtual time. No line tells one run of
-/// a seed from another.
+/// One line of a trace: the format of [`ioat_stage::JsonLines`], with virtual time.
+#[derive(serde::Serialize)]
+struct Line {
+    t_ns: u64,
+    side: Side,
+    #[serde(flatten)]
+    event: Event,
+}
+
+/// Writes every event as one JSON object per line.
 ///
 /// # Errors
 /// What writing to `out` reports.
 pub fn trace(report: &Report, out: &mut impl Write) -> io::Result<()> {
-    for side in [Side::Device, Side::Driver] {
-        let program = concat!("netdma-lab ", env!("CARGO_PKG_VERSION"));
-        out.write_all(Header::simulated(side, Detail::Stages, program).line().as_bytes())?;
-    }
-    for &Stamped { t_ns, side, event } in &report.events {
-        let line = Line { t_ns, side, what: event };
+    for Stamped { t_ns, side, event } in &report.events {
+        let line = Line { t_ns: *t_ns, side: *side, event: *event };
         serde_json::to_writer(&mut *out, &line)?;
         out.write_all(b"\n")?;
     }
@@ -49,8 +52,7 @@ pub fn failure(report: &Report, scenario: &str) -> String {
             },
         );
     }
-    text += &format!("  again: {}\n", replay(*seed, scenario));
-    text
+    format!("{text}  again: {}\n", replay(*seed, scenario))
 }
 
 /// The one command that runs a seed again.

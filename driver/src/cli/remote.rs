@@ -1,0 +1,40 @@
+//! The faults of a device program, armed and read by its control socket.
+
+use std::path::Path;
+
+use ioat_stage::fault::Fired;
+use ioat_stage::sync::Mutex;
+use ioat_stage::{ArmedRule, Rule, RuleId};
+use netdma::script::FaultDesk;
+use vfio_user_ioat::control::{Client, ClientError};
+
+/// A connection that waits for each answer.
+pub(crate) struct Remote(Mutex<Client>);
+
+impl Remote {
+    pub(crate) fn connect(path: &Path) -> Result<Self, ClientError> {
+        Client::connect(path).map(|client| Self(Mutex::new(client)))
+    }
+
+    fn ask<R>(&self, ask: impl FnOnce(&mut Client) -> Result<R, ClientError>) -> Result<R, String> {
+        ask(&mut self.0.lock()).map_err(|error| error.to_string())
+    }
+}
+
+impl FaultDesk for Remote {
+    fn arm(&self, rule: Rule) -> Result<RuleId, String> {
+        self.ask(|device| device.arm(&rule))
+    }
+
+    fn disarm(&self, id: RuleId) -> Result<bool, String> {
+        self.ask(|device| device.disarm(id))
+    }
+
+    fn rules(&self) -> Result<Vec<ArmedRule>, String> {
+        self.ask(Client::rules)
+    }
+
+    fn fired(&self) -> Result<Vec<Fired>, String> {
+        self.ask(Client::fired)
+    }
+}
