@@ -15,8 +15,11 @@ use serde_json::Value;
 /// What Chromium is called: the headless program of Debian's first, which is the smallest.
 const BROWSERS: [&str; 4] = ["chromium-headless-shell", "chromium", "chromium-browser", "google-chrome"];
 
+/// A check by its name.
+type Check = (&'static str, fn(&Browser));
+
 fn main() {
-    let checks: [(&str, fn(&Browser)); 4] = [
+    let checks: [Check; 4] = [
         (
             "the_page_counts_what_the_trace_holds_and_measures_what_stats_measures",
             the_page_counts_what_the_trace_holds_and_measures_what_stats_measures,
@@ -33,9 +36,9 @@ fn main() {
 }
 
 /// Without a browser each check is a skip.
-fn trials(checks: &[(&'static str, fn(&Browser))]) -> Vec<Trial> {
+fn trials(checks: &[Check]) -> Vec<Trial> {
     let browser = Browser::find().map(Arc::new);
-    let trial = |(name, check): &(&'static str, fn(&Browser))| {
+    let trial = |(name, check): &Check| {
         let (name, check, browser) = (*name, *check, browser.clone());
         let body = move || {
             match &browser {
