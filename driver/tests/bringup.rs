@@ -2,6 +2,7 @@
 //! socket, with one channel and with four, on both profiles; breaks no rule of the lint but where it says so; and fails
 //! where the engine is not right. At the end: what their functions say of themselves.
 #![cfg(all(feature = "script", feature = "sim"))]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -320,16 +321,14 @@ fn who_takes_no_rules_says_what_to_do() {
 fn the_trace_has_the_stages_of_both_sides_in_order() {
     let folder = tempfile::tempdir().unwrap();
     let saved = folder.path().join("trace.jsonl");
-    let judged = format!(
-        r#"
+    let judged = r#"
         irq_wait(0, 5000);
         let stages = trace().filter(|event| event.side == "device").map(|event| event.stage);
         expect_eq(stages, ["doorbell", "fetch", "translate", "copy", "complete", "msix"]);
         expect_eq(trace()[1].address, one.iova, "a fetch is of a descriptor");
         trace_clear();
         expect_eq(trace().len(), 0);
-        "#
-    );
+        "#;
     let ran = text(&format!("{NULL}{judged}"), &[]);
     assert_eq!(ran.code, 0, "{}", ran.said);
 

@@ -1,5 +1,6 @@
 //! `NdisMQueueDpc` by hand on an open engine: what comes back, what the DPC reports, and that interrupts go on afterwards.
 #![cfg(feature = "sim")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
 use std::sync::Arc;
 use std::time::Duration;

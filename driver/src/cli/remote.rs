@@ -6,7 +6,8 @@ use ioat_stage::fault::Fired;
 use ioat_stage::sync::Mutex;
 use ioat_stage::{ArmedRule, Rule, RuleId};
 use netdma::script::FaultDesk;
-use vfio_user_ioat::control::{Client, ClientError};
+use vfio_user_ioat::control::Client;
+use vfio_user_ioat::control::client::ClientError;
 
 /// A connection that waits for each answer.
 pub(crate) struct Remote(Mutex<Client>);

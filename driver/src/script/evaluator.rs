@@ -60,7 +60,7 @@ impl Evaluator {
     /// Compiles without running.
     ///
     /// # Errors
-    /// [`ErrorKind::Syntax`].
+    /// [`super::ErrorKind::Syntax`].
     pub fn compile(&self, text: &str) -> Result<AST, ScriptError> {
         self.engine.compile_with_scope(&self.scope, text).map_err(|error| of_syntax(&error))
     }

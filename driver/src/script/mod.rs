@@ -2,7 +2,7 @@
 //!
 //! In reading order: what a script works on ([`Session`]), what a function says when it fails (`failure`), the functions
 //! themselves (`api`) and their documentation ([`entries`]), one statement after the other ([`Evaluator`]), and a
-//! whole file with its outcome ([`run`]).
+//! whole file with its outcome ([`run()`]).
 //!
 //! Nothing here knows I/OAT but the table of its registers and the functions that are for its descriptors. Whatever
 //! becomes of a script, [`Session::wind_up`] leaves the device with no interrupt enabled, no DMA allowed, and no

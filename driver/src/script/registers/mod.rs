@@ -1,6 +1,6 @@
 //! Registers by name: a table in TOML says where they are, what their bits mean, and what must not be written.
 //!
-//! [`file`] is the table as it is written, [`table`] the same checked, [`place`] its registers as a device at hand has
+//! [`mod@file`] is the table as it is written, [`table`] the same checked, [`place`] its registers as a device at hand has
 //! them, [`decode`] what a value means, [`forbid`] what is wrong with a write.
 
 mod file;
