@@ -18,7 +18,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    Boot(cli::boot::BootArguments),
+    Boot(Box<cli::boot::BootArguments>),
     Setup(cli::setup::SetupArguments),
     Doctor(cli::doctor::DoctorArguments),
     Clean(cli::clean::CleanArguments),
@@ -37,7 +37,7 @@ fn main() {
         exit(0)
     });
     let code = match arguments.command {
-        Verb::Boot(arguments) => cli::boot::run(arguments),
+        Verb::Boot(arguments) => cli::boot::run(*arguments),
         Verb::Setup(arguments) => cli::setup::run(&arguments),
         Verb::Doctor(arguments) => cli::doctor::run(&arguments),
         Verb::Clean(arguments) => cli::clean::run(&arguments),
