@@ -272,6 +272,7 @@ fn an_open_brace_goes_on_in_the_next_line_of_a_terminal() {
     terminal.press("log(`line ${i + 10}`)\r");
     terminal.press("}\r");
     terminal.see("line 10\r\nline 11");
+    terminal.see("netdma> ");
     terminal.press("\x04");
     assert_eq!(terminal.end().0, 0);
 }
@@ -284,11 +285,26 @@ fn a_second_start_remembers_the_first() {
         terminal.see("netdma> ");
         terminal.press(keys);
         terminal.see(shown);
+        terminal.see("netdma> ");
         terminal.press("\x04");
         assert_eq!(terminal.end().0, 0);
     }
     let kept = fs::read_to_string(folder.path().join("state/netdma/history")).unwrap();
     assert_eq!(kept, "1234 + 1\n");
+}
+
+#[test]
+fn lines_that_are_pasted_at_once_are_all_evaluated() {
+    let folder = folder();
+    let mut terminal = Terminal::start(netdma(folder.path(), &["shell", "--on", "sim"]));
+    terminal.see("netdma> ");
+    terminal.press("log(`one ${20 + 1}`)\rlog(`two ${20 + 2}`)\rlog(`three ${20 + 3}`)\r");
+    terminal.see("one 21\r\n");
+    terminal.see("two 22\r\n");
+    terminal.see("three 23\r\n");
+    terminal.see("netdma> ");
+    terminal.press("\x04");
+    assert_eq!(terminal.end().0, 0);
 }
 
 #[test]
@@ -300,6 +316,7 @@ fn where_no_history_can_be_written_nothing_is_said() {
     terminal.see("netdma> ");
     terminal.press("40 + 2\r");
     terminal.see("42 (0x2a)");
+    terminal.see("netdma> ");
     terminal.press("\x04");
     let (code, written) = terminal.end();
     assert_eq!(code, 0);

@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -77,8 +77,13 @@ impl Terminal {
     /// Waits for the program's end, and gives its exit code.
     pub(crate) fn end(mut self) -> (i32, String) {
         let until = Instant::now() + LIMIT;
-        while let Ok(more) = self.screen.recv_timeout(until.saturating_duration_since(Instant::now())) {
-            self.written.push_str(&String::from_utf8_lossy(&more));
+        loop {
+            match self.screen.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                Ok(more) => self.written.push_str(&String::from_utf8_lossy(&more)),
+                Err(RecvTimeoutError::Disconnected) => break,
+                // Dropped, it is killed.
+                Err(RecvTimeoutError::Timeout) => panic!("it does not end; on the screen:\n{}", self.written),
+            }
         }
         let status = self.child.wait().expect("it ends");
         (status.code().expect("no signal ends it"), std::mem::take(&mut self.written))

@@ -130,7 +130,7 @@ impl Bench {
             }
         };
         // The line of an interpreter is a comment, and keeps its place.
-        let readable = text.strip_prefix("#!").map_or_else(|| text.clone(), |rest| format!("//{rest}"));
+        let readable = text.strip_prefix("#!").map_or_else(|| text.clone(), |rest| format!("// {rest}"));
         let (verdict, value) = self.evaluate(&readable);
         match (verdict, value) {
             (Verdict::Fine, Some(value)) => {

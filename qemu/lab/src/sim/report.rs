@@ -2,7 +2,8 @@
 
 use std::io::{self, Write};
 
-use ioat_stage::{Event, Side};
+use ioat_stage::trace::{Header, Stamped as Line};
+use ioat_stage::{Detail, Event, Side};
 
 use super::run::Report;
 use super::world::Stamped;
@@ -10,22 +11,18 @@ use super::world::Stamped;
 /// Events that a report shows of a run that failed.
 const LAST: usize = 12;
 
-/// One line of a trace: the format of [`ioat_stage::JsonLines`], with virtual time.
-#[derive(serde::Serialize)]
-struct Line {
-    t_ns: u64,
-    side: Side,
-    #[serde(flatten)]
-    event: Event,
-}
-
-/// Writes every event as one JSON object per line.
+/// Writes every event as one JSON object per line, in the format of a trace file, with virtual time. No line tells one run of
+/// a seed from another.
 ///
 /// # Errors
 /// What writing to `out` reports.
 pub fn trace(report: &Report, out: &mut impl Write) -> io::Result<()> {
-    for Stamped { t_ns, side, event } in &report.events {
-        let line = Line { t_ns: *t_ns, side: *side, event: *event };
+    for side in [Side::Device, Side::Driver] {
+        let program = concat!("netdma-lab ", env!("CARGO_PKG_VERSION"));
+        out.write_all(Header::simulated(side, Detail::Stages, program).line().as_bytes())?;
+    }
+    for &Stamped { t_ns, side, event } in &report.events {
+        let line = Line { t_ns, side, what: event };
         serde_json::to_writer(&mut *out, &line)?;
         out.write_all(b"\n")?;
     }
