@@ -1,5 +1,6 @@
 //! Statements, one after the other, on one session. What one defines, the next one sees.
 
+use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::rc::Rc;
@@ -62,7 +63,9 @@ impl Evaluator {
     /// # Errors
     /// [`super::ErrorKind::Syntax`].
     pub fn compile(&self, text: &str) -> Result<AST, ScriptError> {
-        self.engine.compile_with_scope(&self.scope, text).map_err(|error| of_syntax(&error))
+        // A file may begin with the line of an interpreter; as a comment it keeps its place.
+        let text = text.strip_prefix("#!").map_or(Cow::Borrowed(text), |rest| format!("// {rest}").into());
+        self.engine.compile_with_scope(&self.scope, &*text).map_err(|error| of_syntax(&error))
     }
 
     /// Runs what was compiled.

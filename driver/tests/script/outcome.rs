@@ -78,6 +78,12 @@ fn a_control_socket_for_the_device_in_process_is_usage() {
 }
 
 #[test]
+fn a_script_may_begin_with_the_line_of_its_interpreter() {
+    let ran = script("#!/usr/bin/env -S netdma script\nlog(\"ok\");", &[]);
+    assert_eq!((ran.code, ran.out.as_str()), (0, "ok\n"), "{}", ran.err);
+}
+
+#[test]
 fn a_file_beside_the_script_can_be_imported() {
     let folder = tempfile::tempdir().expect("a folder");
     fs::write(folder.path().join("parts.rhai"), "fn double(n) { 2 * n }").expect("written");

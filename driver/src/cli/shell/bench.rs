@@ -129,9 +129,7 @@ impl Bench {
                 return Verdict::Failed;
             }
         };
-        // The line of an interpreter is a comment, and keeps its place.
-        let readable = text.strip_prefix("#!").map_or_else(|| text.clone(), |rest| format!("// {rest}"));
-        let (verdict, value) = self.evaluate(&readable);
+        let (verdict, value) = self.evaluate(&text);
         match (verdict, value) {
             (Verdict::Fine, Some(value)) => {
                 self.record.keep_file(file, &text);
