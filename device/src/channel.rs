@@ -369,10 +369,11 @@ impl<F> Channel<F> {
         matches!(&self.state, State::Active(chain) if !self.hold.stops() || !chain.at_boundary())
     }
 
-    /// Holds the channel, or lets it go. A run that is in flight stops at its next boundary.
+    /// Holds the channel, or lets it go. A run that is in flight stops at its next boundary, also where descriptors are allowed:
+    /// it may have begun before the hold, when there was no end to a step, and the next one does what is allowed.
     pub(crate) fn set_hold(&mut self, hold: Hold) {
         self.hold = hold;
-        if hold.stops() && self.in_flight() {
+        if hold.paused && self.in_flight() {
             self.signals.order(Signal::HOLD);
         } else {
             self.signals.revoke(Signal::HOLD);

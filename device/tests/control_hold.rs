@@ -101,6 +101,78 @@ fn a_pause_stops_a_run_that_is_under_way_at_its_next_boundary() {
     assert_eq!(bench.function.view(0).unwrap().counters.descriptors, 100);
 }
 
+/// The run began before the pause, when a step had no end: it must not do more than is allowed.
+#[test]
+fn a_step_that_is_allowed_before_the_pause_has_settled_does_no_more_than_it() {
+    let mut bench = Bench::new();
+    bench.ring(&[copy(64)]);
+    bench.arm(0, LINUX_CHANCTRL);
+    let _ = bench.doorbell(0, 100);
+    assert!(matches!(bench.begin(0), Begun::Starting));
+    let mut step = bench.begin(0).step();
+    bench.function.pause(0);
+    assert!(bench.function.allow(0, 2));
+    step.run();
+    assert!(bench.finish(step), "what is allowed is still to be done");
+    bench.drive(0);
+    let view = bench.function.view(0).unwrap();
+    assert_eq!((view.counters.descriptors, view.allowed, view.settled), (2, 0, true));
+}
+
+/// Whatever way a descriptor goes: its size is counted when it is done, once, and a page that only bounds the step is not.
+#[test]
+fn bytes_are_the_sizes_of_what_was_done_whatever_way_it_went() {
+    const SIZES: [u32; 4] = [64, 1 << 20, 4096, 200_000];
+    let rules = [
+        "fetch: nth(100) halt(descriptor)",
+        "fetch: nth(3) halt(descriptor)",
+        "translate: nth(2) halt(source-address)",
+        "copy: nth(4) halt(read-data)",
+        "copy: every(2) corrupt(0)",
+        "complete: nth(1) early",
+        "complete: every(2) early",
+        "complete: every(3) drop",
+        "complete: every(1) misaddress(+64)",
+    ];
+    for (rule, single) in rules.into_iter().flat_map(|rule| [(rule, false), (rule, true)]) {
+        let mut bench = Bench::faulty(&[rule]);
+        bench.ring(&SIZES.map(|size| cmpl(copy(size))));
+        bench.arm(0, LINUX_CHANCTRL);
+        if single {
+            bench.function.pause(0);
+            assert!(bench.function.allow(0, 30));
+        }
+        let _ = bench.doorbell(0, 30);
+        bench.drive(0);
+        let counters = bench.function.view(0).unwrap().counters;
+        let done = usize::try_from(counters.descriptors).unwrap();
+        let sizes: u64 = SIZES.iter().cycle().take(done).map(|size| u64::from(*size)).sum();
+        assert_eq!(counters.bytes, sizes, "{rule}, {done} descriptors, single: {single}");
+        let halts = rule.contains("halt") && !rule.contains("nth(100)");
+        assert_eq!((done < 30, counters.errors), (halts, halts.into()), "{rule}, single: {single}");
+    }
+}
+
+/// What a reset abandons inside a descriptor was not done.
+#[test]
+fn a_descriptor_that_is_abandoned_half_way_counts_no_bytes() {
+    let mut bench = Bench::faulty(&["complete: nth(2) early"]);
+    bench.ring(&[cmpl(copy(1 << 20)), cmpl(copy(1 << 20))]);
+    bench.arm(0, LINUX_CHANCTRL);
+    let _ = bench.doorbell(0, 5);
+    // A MiB fills a step; the fault leaves the data of the second one to a later step.
+    assert!(bench.step(0) && bench.step(0));
+    assert_eq!(bench.word(), slot(1));
+    assert!(matches!(bench.begin(0), Begun::Starting));
+    let mut step = bench.begin(0).step();
+    // No reset waits for a step that nobody runs: the order is what the run sees.
+    let _ = bench.command(0, RESET);
+    step.run();
+    let _ = bench.finish(step);
+    let counters = bench.function.view(0).unwrap().counters;
+    assert_eq!((counters.descriptors, counters.bytes), (1, 1 << 20));
+}
+
 #[test]
 fn suspend_reset_and_flr_work_on_a_paused_channel() {
     let mut bench = Bench::new();
