@@ -469,6 +469,8 @@ fn a_trace_is_switched_while_a_channel_works_and_loses_nothing_of_what_it_has_se
         works(10);
         let text = fs::read_to_string(&file).unwrap();
         assert!(text.starts_with("{\"trace\":\"netdma\""), "{text}");
+        let header = text.lines().next().unwrap();
+        assert!(header.contains(&format!("\"detail\":\"{detail}\"")), "{header}");
         assert_eq!(text.lines().filter(|line| line.contains(word)).count(), 20, "{text}");
     }
 }

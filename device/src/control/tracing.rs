@@ -98,7 +98,7 @@ impl Tracing {
         let Some(Now { file, before, .. }) = state.now.take() else { return Err(SwitchError::Off) };
         self.switch.set(Detail::Off);
         let Some(writer) = &state.writer else { return Err(SwitchError::Off) };
-        writer.redirect(Box::new(io::sink()));
+        writer.redirect(Box::new(io::sink()), Detail::Off);
         let TraceCounts { written, lost } = writer.counts();
         Ok((file, TraceCounts { written: written - before.written, lost: lost - before.lost }))
     }
@@ -118,7 +118,7 @@ impl Tracing {
     fn connect(&self, out: Box<dyn io::Write + Send>, file: &Path, detail: Detail) -> io::Result<()> {
         let mut state = self.state.lock();
         if let Some(writer) = &state.writer {
-            writer.redirect(out);
+            writer.redirect(out, detail);
         } else {
             let writer = TraceWriter::start(out, Arc::clone(&self.pause))?;
             let program = concat!("vfio-user-ioat ", env!("CARGO_PKG_VERSION"));

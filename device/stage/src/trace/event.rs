@@ -21,9 +21,10 @@ pub enum Mark {
 pub struct Event {
     /// Which stage.
     pub stage: Stage,
-    /// The channel; for driver stages of an interrupt without a channel, the message.
+    /// The channel. Of isr, queue and a dpc that reported nothing, which know only their message: its number, as in `vector`,
+    /// with generation 0. Where channels share a vector it says nothing of channels.
     pub channel: u8,
-    /// How often the channel's chain was started anew; stale work has an older one. Each side counts its own.
+    /// How often the channel's chain was started anew; stale work has an older one. Each side counts its own, from 1 on.
     pub generation: u32,
     /// Device: the descriptor's number since the device was reset, from 0, never wrapping. Driver: for its doorbell,
     /// descriptors of the channel so far, those included that this doorbell makes valid (so it is about the numbers below

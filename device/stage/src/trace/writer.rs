@@ -121,18 +121,18 @@ impl TraceWriter {
         let rings = (0..channels.max(1)).map(|_| Ring::new(capacity)).collect();
         let lane = Arc::new(Lane { side: header.side, rings });
         // Before any record of it can be found.
-        self.shared.output.lock().head(header.line());
+        self.shared.output.lock().head(header.clone());
         self.shared.lanes.lock().push(Arc::clone(&lane));
         // A file without a record has its headers at least.
         self.shared.pause.ring(&self.shared.bell);
         Arc::new(TraceSink { shared: Arc::clone(&self.shared), lane })
     }
 
-    /// Writes what was left so far, then goes on with another file, which begins with the same headers. Records that come in
-    /// meanwhile are in one of the two.
-    pub fn redirect(&self, out: Box<dyn Write + Send>) {
+    /// Writes what was left so far, then goes on with another file, which begins with the same headers, but for the detail
+    /// that is asked for now. Records that come in meanwhile are in one of the two.
+    pub fn redirect(&self, out: Box<dyn Write + Send>, detail: Detail) {
         self.drain();
-        self.shared.output.lock().redirect(out);
+        self.shared.output.lock().redirect(out, detail);
         self.shared.pause.ring(&self.shared.bell);
     }
 
@@ -310,7 +310,7 @@ struct Output {
     out: Box<dyn Write + Send>,
     /// Headers to be written before anything else.
     due: Vec<u8>,
-    headers: Vec<String>,
+    headers: Vec<Header>,
     /// The last line was not written to its end.
     cut: bool,
     /// The last attempt failed.
@@ -318,14 +318,15 @@ struct Output {
 }
 
 impl Output {
-    fn head(&mut self, line: String) {
-        self.due.extend_from_slice(line.as_bytes());
-        self.headers.push(line);
+    fn head(&mut self, header: Header) {
+        self.due.extend_from_slice(header.line().as_bytes());
+        self.headers.push(header);
     }
 
-    fn redirect(&mut self, out: Box<dyn Write + Send>) {
+    fn redirect(&mut self, out: Box<dyn Write + Send>, detail: Detail) {
         self.out = out;
-        self.due = self.headers.concat().into_bytes();
+        self.headers.iter_mut().for_each(|header| header.detail = detail);
+        self.due = self.headers.iter().map(Header::line).collect::<String>().into_bytes();
         (self.cut, self.failing) = (false, false);
     }
 

@@ -177,19 +177,18 @@ fn a_disk_that_is_full_from_the_beginning_gets_its_header_later() {
 }
 
 #[test]
-fn a_redirected_trace_begins_with_its_headers_again() {
+fn a_redirected_trace_begins_with_its_headers_again_and_the_detail_of_now() {
     let (first, second) = (Disk::with_room(usize::MAX), Disk::with_room(usize::MAX));
     let writer = writer(first.clone());
     let sink = writer.sink(&header(Side::Device), 1);
     sink.event(event(0, 1));
-    writer.redirect(Box::new(second.clone()));
+    writer.redirect(Box::new(second.clone()), Detail::Descriptors);
     sink.event(event(0, 2));
     writer.drain();
-    for (disk, sequence) in [(first, 1), (second, 2)] {
+    for (disk, sequence, detail) in [(first, 1, Detail::Stages), (second, 2, Detail::Descriptors)] {
         let lines = disk.lines();
-        assert!(
-            matches!(&lines[..], [Line::Header(_), Line::Event(event)] if event.what.sequence == sequence)
-        );
+        let [Line::Header(header), Line::Event(event)] = &lines[..] else { panic!("{lines:?}") };
+        assert_eq!((header.detail, event.what.sequence), (detail, sequence));
     }
 }
 
