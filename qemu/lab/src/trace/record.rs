@@ -69,10 +69,11 @@ impl Record {
         }
     }
 
-    /// The channel, which a loss has not.
+    /// The channel, which a loss has not, nor a service routine: it serves a message, of several channels perhaps.
     #[must_use]
     pub fn channel(&self) -> Option<u8> {
         match &self.what {
+            What::Event(Event { stage: Stage::Isr | Stage::Queue, .. }) => None,
             What::Event(event) => Some(event.channel),
             What::Executed(done) => Some(done.channel),
             What::Lost(_) => None,

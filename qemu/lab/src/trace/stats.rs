@@ -70,7 +70,7 @@ pub struct Stats {
 /// Measures a linked trace, or one channel of it.
 #[must_use]
 pub fn stats(trace: &Trace, linked: &Linked, channel: Option<u8>) -> Stats {
-    let wanted = |of: Option<u8>| channel.is_none() || of.is_none() || of == channel;
+    let wanted = |of: Option<u8>| channel.is_none() || of == channel;
     let records: Vec<_> = trace.records.iter().filter(|record| wanted(record.channel())).collect();
     let marked = |is: fn(Mark) -> bool| records.iter().filter(|record| is(record.mark())).count();
     let lives = || linked.lives.iter().filter(|life| wanted(Some(life.channel)));
