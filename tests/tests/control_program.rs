@@ -218,6 +218,11 @@ fn clients_findings_and_halts_are_told_as_they_happen() {
     // Armed again in the middle of it, then two commands at once.
     engine.write(channel_base(1) + 0x10, 0x4000, 8);
     engine.write(channel_base(1) + CHANCMD, SUSPEND | RESET, 1);
+    // At the descriptor's end: a client that leaves before resets the channel instead.
+    eventually("channel 1 halts", || {
+        let status = engine.read(channel_base(1) + CHANSTS, 8);
+        ChanSts::from_bits(status).state() == Some(ChannelState::Halted)
+    });
     drop(engine);
     let mut told = Vec::new();
     while told.last().is_none_or(|name| name != "CLIENT_DISCONNECTED") {
@@ -262,12 +267,13 @@ fn ctl_has_tables_json_help_many_commands_and_exit_codes() {
     let mut many = bench.command(&[]);
     let mut commands = tempfile::tempfile().unwrap();
     commands
-        .write_all(b"# a note\nchannel-pause channel=1\n\nno-such\nread-register name=CHANSTS channel=1\n")
+        .write_all(b"# it's a note\nchannel-pause channel=1\n\nno-such\n'open\nread-register name=CHANSTS channel=1\n")
         .unwrap();
     commands.rewind().unwrap();
     let ran = run(many.stdin(commands));
     assert_eq!(ran.code, Some(1), "{ran:?}");
     assert!(ran.out.contains("state=halted") && ran.err.contains("no-such"), "{ran:?}");
+    assert!(ran.err.contains("a ' is not closed"), "{ran:?}");
     let gone = run(Command::new(program("netdma-lab")).args(["ctl", "/no/such/socket", "help"]));
     assert_eq!(gone.code, Some(3), "{gone:?}");
 }

@@ -162,15 +162,19 @@ impl Session {
     fn read_commands(&mut self) -> Result<(), Failure> {
         let mut refused = false;
         for line in io::stdin().lock().lines() {
-            let words = split(&line?).map_err(Failure::Usage)?;
-            let Some((command, arguments)) = words.split_first() else { continue };
-            if command.starts_with('#') {
+            let line = line?;
+            if line.trim_start().starts_with('#') {
                 continue;
             }
-            if command == "quit" || command == "exit" {
-                break;
-            }
-            match self.carry_out(command, arguments) {
+            let outcome = match split(&line) {
+                Ok(words) => match words.split_first() {
+                    Some((command, _)) if command == "quit" || command == "exit" => break,
+                    Some((command, arguments)) => self.carry_out(command, arguments),
+                    None => continue,
+                },
+                Err(text) => Err(Failure::Usage(text)),
+            };
+            match outcome {
                 Ok(()) => {}
                 Err(failure @ (Failure::Usage(_) | Failure::Client(ClientError::Refused { .. }))) => {
                     failure.tell();
