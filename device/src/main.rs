@@ -9,6 +9,7 @@ mod pages;
 
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::CommandFactory;
@@ -27,6 +28,8 @@ use options::{Config, Lint, TraceTo};
 
 /// As trace files name it.
 const PROGRAM: &str = concat!("vfio-user-ioat ", env!("CARGO_PKG_VERSION"));
+/// How long the end waits for the trace's file.
+const LAST_LINES: Duration = Duration::from_secs(2);
 /// The exit code of `--lint=deny` for a driver that broke a rule.
 const MISCONDUCT: u8 = 5;
 
@@ -90,7 +93,8 @@ fn serve_config(config: Config, lint: Option<Arc<LintBook>>) -> anyhow::Result<(
     let sink = writer.sink(&header, config.profile.channels.into());
     let trace = Arc::new(Switch::of(sink, *detail));
     let served = serve_engine(config, door, pause, move |_| book.faults(), trace, lint, None);
-    writer.drain();
+    // A file that takes nothing does not keep the program from its end.
+    let _ = writer.drain_within(LAST_LINES);
     let TraceCounts { written, lost } = writer.counts();
     let level = if lost == 0 { log::Level::Info } else { log::Level::Warn };
     log::log!(level, "trace: {written} lines written, {lost} lost");

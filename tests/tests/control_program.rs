@@ -237,6 +237,23 @@ fn clients_findings_and_halts_are_told_as_they_happen() {
 }
 
 #[test]
+fn a_trace_that_nobody_reads_holds_up_neither_the_driver_nor_ctl_nor_sigterm() {
+    let folder = tempfile::tempdir().unwrap();
+    let fifo = folder.path().join("fifo");
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    // For both, so that opening it waits for nobody. It is never read.
+    let _open = fs::File::options().read(true).write(true).open(&fifo).unwrap();
+    let bench = Bench::start(&["--trace", fifo.to_str().unwrap()]);
+    selftest(&bench.device);
+    let off = bench.ctl(&["trace-off"]);
+    assert!(off.code == Some(1) && off.err.contains("takes nothing; the trace is off"), "{off:?}");
+    assert_eq!(bench.ctl(&["query-device"]).code, Some(0));
+    bench.device.process.signal("TERM");
+    let ran = bench.device.process.wait();
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+}
+
+#[test]
 fn ctl_has_tables_json_help_many_commands_and_exit_codes() {
     let bench = Bench::start(&[]);
     let table = bench.ctl(&["query-channels"]);

@@ -149,7 +149,7 @@ commands! {
             Argument { name: "detail", kind: Kind::OneOf(&["descriptors", "stages"]), required: false, says: "a record per descriptor, or every stage (default)" }
         ], returns "{file, detail}", fails [Refused, IoError];
     "trace-off" commands::tracing::off: "Ends the trace and closes its file",
-        takes [], returns "{file, written, lost}", fails [Refused];
+        takes [], returns "{file, written, lost}", fails [Refused, IoError];
     "reset" commands::device::reset: "Resets the function, as DEVICE_RESET does: every register; maps and eventfds stay. The driver is not told",
         takes [], returns "{}", fails [];
 }

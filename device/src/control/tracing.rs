@@ -5,10 +5,14 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use ioat_stage::sync::Mutex;
 use ioat_stage::trace::Header;
 use ioat_stage::{Detail, Pause, Side, Switch, TraceCounts, TraceSink, TraceWriter};
+
+/// How long a file may take over what was left for it: the control socket waits meanwhile.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What the device's engine writes its events into.
 pub type Sink = Arc<Switch<Arc<TraceSink>>>;
@@ -43,6 +47,8 @@ pub(crate) enum SwitchError {
     On(PathBuf),
     #[error("no trace is on")]
     Off,
+    #[error("{}: takes nothing; the trace is off, and what is left goes there when it does", .0.display())]
+    Stalled(PathBuf),
     #[error("{}: not an absolute path: the device's folder need not be yours", .0.display())]
     Relative(PathBuf),
     #[error("{}: not a regular file", .0.display())]
@@ -92,13 +98,15 @@ impl Tracing {
         self.connect(Box::new(out), file, detail).map_err(failed)
     }
 
-    /// Switches it off. Everything that happened before is in the file then.
+    /// Switches it off. Everything that happened before is in the file then, or the file has stalled.
     pub(crate) fn off(&self) -> Result<(PathBuf, TraceCounts), SwitchError> {
         let mut state = self.state.lock();
         let Some(Now { file, before, .. }) = state.now.take() else { return Err(SwitchError::Off) };
         self.switch.set(Detail::Off);
         let Some(writer) = &state.writer else { return Err(SwitchError::Off) };
-        writer.redirect(Box::new(io::sink()), Detail::Off);
+        if !writer.redirect(Box::new(io::sink()), Detail::Off, PATIENCE) {
+            return Err(SwitchError::Stalled(file));
+        }
         let TraceCounts { written, lost } = writer.counts();
         Ok((file, TraceCounts { written: written - before.written, lost: lost - before.lost }))
     }
@@ -111,14 +119,18 @@ impl Tracing {
     /// Writes what was left so far, at the end of the program.
     pub fn drain(&self) {
         if let Some(writer) = &self.state.lock().writer {
-            writer.drain();
+            // What does not go out in time is told by the writer's end.
+            let _ = writer.drain_within(PATIENCE);
         }
     }
 
     fn connect(&self, out: Box<dyn io::Write + Send>, file: &Path, detail: Detail) -> io::Result<()> {
         let mut state = self.state.lock();
         if let Some(writer) = &state.writer {
-            writer.redirect(out, detail);
+            if !writer.redirect(out, detail, PATIENCE) {
+                let why = "the file of the trace before takes nothing yet";
+                return Err(io::Error::new(io::ErrorKind::TimedOut, why));
+            }
         } else {
             let writer = TraceWriter::start(out, Arc::clone(&self.pause))?;
             let program = concat!("vfio-user-ioat ", env!("CARGO_PKG_VERSION"));

@@ -33,7 +33,7 @@ fn complaint(error: SwitchError) -> Complaint {
     let class = match &error {
         SwitchError::On(_) | SwitchError::Off => Class::Refused,
         SwitchError::Relative(_) => Class::InvalidArgument,
-        SwitchError::NotAFile(_) | SwitchError::Io { .. } => Class::IoError,
+        SwitchError::NotAFile(_) | SwitchError::Stalled(_) | SwitchError::Io { .. } => Class::IoError,
     };
     Complaint::new(class, error.to_string())
 }

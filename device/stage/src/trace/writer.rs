@@ -24,8 +24,11 @@ const COMPANY: Duration = Duration::from_millis(2);
 const LONGEST: Duration = Duration::from_millis(100);
 /// Bytes that are written at once.
 const CHUNK: usize = 1 << 16;
+/// How long the end waits for a file that takes nothing: a pipe that nobody reads, a disk that hangs.
+const LAST: Duration = Duration::from_secs(2);
 
-/// A trace file, and the thread that writes it. Dropping it writes what is there; its sinks take nothing after that.
+/// A trace file, and the thread that writes it. Dropping it writes what is there; its sinks take nothing after that. A file
+/// that takes nothing for two seconds then is left, and its thread with it.
 pub struct TraceWriter {
     shared: Arc<Shared>,
     thread: Option<Box<dyn Join>>,
@@ -55,6 +58,8 @@ struct Lane {
 struct Shared {
     pause: Arc<dyn Pause>,
     output: Mutex<Output>,
+    /// The file to go on with, when what was left before is written.
+    next: Mutex<Option<(Box<dyn Write + Send>, Detail)>>,
     lanes: Mutex<Vec<Arc<Lane>>>,
     /// Rung when there is something to write that should not wait.
     bell: Bell,
@@ -85,6 +90,7 @@ impl TraceWriter {
                 cut: false,
                 failing: false,
             }),
+            next: Mutex::default(),
             lanes: Mutex::default(),
             bell: Bell::new(),
             asleep: AtomicBool::new(false),
@@ -129,25 +135,23 @@ impl TraceWriter {
     }
 
     /// Writes what was left so far, then goes on with another file, which begins with the same headers, but for the detail
-    /// that is asked for now. Records that come in meanwhile are in one of the two.
-    pub fn redirect(&self, out: Box<dyn Write + Send>, detail: Detail) {
-        self.drain();
-        self.shared.output.lock().redirect(out, detail);
-        self.shared.pause.ring(&self.shared.bell);
+    /// that is asked for now. Records that come in meanwhile are in one of the two. False if the file did not take its part
+    /// within `limit`: then the other one begins when it has.
+    #[must_use]
+    pub fn redirect(&self, out: Box<dyn Write + Send>, detail: Detail, limit: Duration) -> bool {
+        *self.shared.next.lock() = Some((out, detail));
+        self.drain_within(limit)
     }
 
     /// Returns when everything that was left before is written, or lost.
     pub fn drain(&self) {
-        let shared = &*self.shared;
-        let ticket = shared.asked.fetch_add(1, Ordering::SeqCst) + 1;
-        shared.pause.ring(&shared.bell);
-        loop {
-            let seen = shared.answer.seen();
-            if shared.answered.load(Ordering::SeqCst) >= ticket {
-                return;
-            }
-            shared.pause.wait(&shared.answer, seen, None);
-        }
+        self.shared.answers(self.shared.ask(), None);
+    }
+
+    /// As [`Self::drain`], but false if the file did not take it within `limit`.
+    #[must_use]
+    pub fn drain_within(&self, limit: Duration) -> bool {
+        self.shared.answers(self.shared.ask(), Some(limit))
     }
 
     /// What became of the records. Exact after [`Self::drain`], if nothing was left since.
@@ -162,6 +166,10 @@ impl Drop for TraceWriter {
     fn drop(&mut self) {
         self.shared.stop.store(true, Ordering::SeqCst);
         self.shared.pause.ring(&self.shared.bell);
+        if !self.shared.answers(u64::MAX, Some(LAST)) {
+            log::warn!("trace file: it takes nothing, and what is left is lost");
+            return;
+        }
         if self.thread.take().is_some_and(|thread| !thread.join()) {
             log::error!("the trace's thread panicked");
         }
@@ -208,15 +216,41 @@ impl Trace for TraceSink {
 }
 
 impl Shared {
+    /// Asks for everything to be written.
+    fn ask(&self) -> u64 {
+        let ticket = self.asked.fetch_add(1, Ordering::SeqCst) + 1;
+        self.pause.ring(&self.bell);
+        ticket
+    }
+
+    /// Waits until that is done. False if it is not within the limit.
+    fn answers(&self, ticket: u64, limit: Option<Duration>) -> bool {
+        let until = limit.map(|limit| deadline(&*self.pause, limit));
+        loop {
+            let seen = self.answer.seen();
+            if self.answered.load(Ordering::SeqCst) >= ticket {
+                return true;
+            }
+            if until.is_some_and(|until| self.pause.now_ns() >= until) {
+                return false;
+            }
+            self.pause.wait(&self.answer, seen, until);
+        }
+    }
+
     /// The thread.
     fn work(&self) {
         let mut round = Round::default();
         loop {
             let seen = self.bell.seen();
-            // Both before looking: what was left before them is found.
+            // All before looking: what was left before them is found.
             let asked = self.asked.load(Ordering::SeqCst);
             let stop = self.stop.load(Ordering::SeqCst);
+            let next = self.next.lock().take();
             let some = round.run(self);
+            if let Some((out, detail)) = next {
+                self.output.lock().redirect(out, detail);
+            }
             self.answered.store(if stop { u64::MAX } else { asked }, Ordering::SeqCst);
             self.pause.ring(&self.answer);
             if stop {
@@ -328,6 +362,8 @@ impl Output {
         self.headers.iter_mut().for_each(|header| header.detail = detail);
         self.due = self.headers.iter().map(Header::line).collect::<String>().into_bytes();
         (self.cut, self.failing) = (false, false);
+        // A file without a record has its headers at least.
+        self.write(&[]);
     }
 
     /// Writes lines, after the headers that are due; says how many of them are in the file to their end.

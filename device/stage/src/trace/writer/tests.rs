@@ -125,6 +125,28 @@ fn nobody_waits_for_a_pipe_that_is_not_read_and_what_was_produced_is_written_or_
 }
 
 #[test]
+fn a_file_that_takes_nothing_holds_up_neither_another_file_nor_the_end() {
+    let (go_on, stuck) = mpsc::channel();
+    let (second, short) = (Disk::with_room(usize::MAX), Duration::from_millis(10));
+    let first = writer(Stuck(stuck));
+    let sink = first.sink(&header(Side::Device), 1);
+    sink.event(event(0, 1));
+    assert!(!first.drain_within(short));
+    assert!(!first.redirect(Box::new(second.clone()), Detail::Descriptors, short));
+    assert!(second.lines().is_empty());
+    drop(go_on);
+    first.drain();
+    sink.event(event(0, 2));
+    first.drain();
+    assert!(matches!(&second.lines()[..], [Line::Header(_), Line::Event(event)] if event.what.sequence == 2));
+
+    let (_never, stuck) = mpsc::channel();
+    let writer = writer(Stuck(stuck));
+    let _ = writer.sink(&header(Side::Device), 1);
+    drop(writer);
+}
+
+#[test]
 fn the_lines_of_a_file_say_how_many_are_missing() {
     const EVENTS: u64 = 200_000;
     let disk = Disk::with_room(usize::MAX);
@@ -182,7 +204,7 @@ fn a_redirected_trace_begins_with_its_headers_again_and_the_detail_of_now() {
     let writer = writer(first.clone());
     let sink = writer.sink(&header(Side::Device), 1);
     sink.event(event(0, 1));
-    writer.redirect(Box::new(second.clone()), Detail::Descriptors);
+    assert!(writer.redirect(Box::new(second.clone()), Detail::Descriptors, Duration::from_secs(20)));
     sink.event(event(0, 2));
     writer.drain();
     for (disk, sequence, detail) in [(first, 1, Detail::Stages), (second, 2, Detail::Descriptors)] {
