@@ -22,10 +22,12 @@ const times = {
     box.checked = this.inView;
     const scaleWords = element("div", { class: "decades" }, ...["", "1 us", "10 us", "100 us", "1 ms", "10 ms", "100 ms", "1 s"].map((word) => element("span", {}, word)));
     const heads = ["stage", "p50", "p90", "p99", "max", scaleWords];
+    // Without a row the heads would fall on each other.
+    const table = rows.length ? element("table", { id: "latency" }, element("thead", {}, element("tr", {}, ...heads.map((word, n) => element("th", { class: n === 5 ? "left" : "" }, word)))),
+      element("tbody", {}, ...rows)) : element("p", { class: "soft" }, "Nothing to measure.");
     document.getElementById("times").replaceChildren(
       element("h2", {}, `How long each stage takes, ${plural(counted, "descriptor")} `, element("label", { class: "chip" }, box, "only what is in view")),
-      element("table", { id: "latency" }, element("thead", {}, element("tr", {}, ...heads.map((word, n) => element("th", { class: n === 5 ? "left" : "" }, word)))),
-        element("tbody", {}, ...rows)));
+      table);
   },
 };
 

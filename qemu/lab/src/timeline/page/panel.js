@@ -163,7 +163,7 @@ function showList() {
     `${events.driver[event] ? "driver" : "device"} ${NAMES[events.stage[event]]} ${MARKS[events.mark[event]]} at +${duration(events.end[event])}`);
   const lossButton = (event) => element("button", { onclick: () => goTo(event) }, `${plural(Number(events.length[event]), "record")} lost before +${duration(events.end[event])}`);
   panel.replaceChildren(
-    element("h2", {}, "One descriptor's life: point at an event, or click it. Worth a look:"),
+    element("h2", {}, lives.count ? "One descriptor's life: point at an event, or click it. Worth a look:" : "No descriptor's life is in here: the device's side tells of them."),
     element("div", { class: "list" },
       ...troubles.slice(0, 12).map(troubleButton), ...(troubles.length > 12 ? [`and ${troubles.length - 12} more (e) `] : []),
       ...losses.slice(0, 6).map(lossButton),
