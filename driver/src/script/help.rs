@@ -23,7 +23,7 @@ pub fn overview<'a>(entries: impl Iterator<Item = &'a Entry>) -> String {
             let space = if group.is_empty() { "" } else { "\n" };
             group = entry.group;
             // Writing to a String cannot fail.
-            let _ = write!(text, "{space}{group}\n");
+            let _ = writeln!(text, "{space}{group}");
         }
         for call in entry.call.lines() {
             let _ = writeln!(text, "  {}", call.trim());

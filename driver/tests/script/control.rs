@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use ioat_stage::{FaultBook, NoTrace, Pause, ThreadPause};
 use vfio_user_ioat::control::{Client, Desk, News, Server, Tracing};
@@ -38,7 +39,7 @@ impl Program {
             interrupts: irqs.clone(),
             trace: NoTrace,
             pause: pause.clone(),
-            start_latency: None,
+            start_latency: Duration::ZERO,
         };
         let faults = book.clone();
         let engine = Engine::start_watched(parts, move |_| faults.faults(), None).expect("threads");
