@@ -13,8 +13,13 @@ use vfio_user_ioat::control::client::ClientError;
 pub(crate) struct Remote(Mutex<Client>);
 
 impl Remote {
-    pub(crate) fn connect(path: &Path) -> Result<Self, ClientError> {
-        Client::connect(path).map(|client| Self(Mutex::new(client)))
+    /// The error names the path.
+    pub(crate) fn connect(path: &Path) -> Result<Self, String> {
+        let client = Client::connect(path).map_err(|error| match error {
+            named @ ClientError::Connect { .. } => named.to_string(),
+            other => format!("{}: {other}: give what vfio-user-ioat got as --control", path.display()),
+        })?;
+        Ok(Self(Mutex::new(client)))
     }
 
     fn ask<R>(&self, ask: impl FnOnce(&mut Client) -> Result<R, ClientError>) -> Result<R, String> {

@@ -1,6 +1,7 @@
 //! A script's DMA buffer.
 
 use std::cell::RefCell;
+use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -114,6 +115,14 @@ impl Buffer {
     /// Only the session names it any more.
     fn is_forgotten(&self) -> bool {
         Rc::strong_count(&self.0) == 1
+    }
+}
+
+/// As the shell shows it.
+impl fmt::Display for Buffer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let unmapped = if self.is_mapped() { "" } else { ", not mapped" };
+        write!(f, "buffer of {} bytes at {:#x}{unmapped}", self.len(), self.iova())
     }
 }
 

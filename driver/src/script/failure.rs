@@ -13,6 +13,14 @@ pub(super) fn failed(text: impl Into<String>) -> Failure {
     Box::new(EvalAltResult::ErrorRuntime(text.into().into(), Position::NONE))
 }
 
+/// The same error, of this thing.
+pub(super) fn about(thing: &str, error: EvalAltResult) -> Failure {
+    match error {
+        EvalAltResult::ErrorRuntime(what, _) => failed(format!("{thing}: {what}")),
+        other => failed(format!("{thing}: {other}")),
+    }
+}
+
 /// An error of the hardware. A device that is gone is remembered, for then the script has not failed: it could not run.
 pub(super) fn of_hw(session: &Session, error: &HwError) -> Failure {
     if let HwError::Gone(_) = error {

@@ -40,6 +40,8 @@ mod failure;
 
 mod entry;
 
+pub mod help;
+
 mod api;
 
 mod error;

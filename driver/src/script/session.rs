@@ -15,7 +15,7 @@ use super::desk::{EventDesk, FaultDesk};
 use super::failure::{End, Failure};
 use super::interrupts::Interrupts;
 use super::judge::{Complaint, Judge};
-use super::registers::{Register, Registers, Table, tables};
+use super::registers::{Register, Registers, Table, Write, tables};
 use super::seen::Seen;
 use super::undo::Undos;
 use super::wind_up;
@@ -157,15 +157,16 @@ impl Session {
         self.judge.complain(complaint);
     }
 
-    /// Warns of a write that the table forbids. `own` are the bits that the writer means.
-    pub(super) fn warn_of(&self, position: Position, register: &Register, value: u64, own: u64) {
+    /// Warns of a write that the table forbids.
+    pub(super) fn warn_of(&self, position: Position, register: &Register, write: Write) {
         if self.force {
             return;
         }
         let registers = self.registers.borrow().clone();
-        for fault in registers.faults(&self.device, register, value, own) {
+        for fault in registers.faults(&self.device, register, write) {
             self.warnings.set(self.warnings.get() + 1);
-            let text = format!("{} <- {value:#x}: {} ({})", fault.register, fault.reason, fault.clause);
+            let text =
+                format!("{} <- {:#x}: {} ({})", fault.register, write.value, fault.reason, fault.clause);
             self.sink.warn(&Complaint::new(position, text).to_string());
         }
     }

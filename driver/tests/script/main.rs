@@ -1,5 +1,7 @@
 //! `netdma script`: outcomes and exit codes, errors with their lines, reports, and what runs wild.
 
+mod control;
+
 mod outcome;
 
 mod registers;

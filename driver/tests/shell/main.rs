@@ -72,6 +72,26 @@ fn a_register_is_shown_with_its_fields_and_their_words() {
 }
 
 #[test]
+fn what_is_ours_is_shown_with_what_it_is() {
+    let typed = "let b = dma(8192, #{iova: 0x40000000})\nb\nb.unmap()\n[b, 1]\nlet c = chain(2)\nc\n";
+    let ran = shell(folder().path(), typed);
+    let lines: Vec<_> = ran.out.lines().collect();
+    assert_eq!(lines[0], "buffer of 8192 bytes at 0x40000000");
+    assert_eq!(lines[1], "[buffer of 8192 bytes at 0x40000000, not mapped, 1 (0x1)]");
+    assert!(lines[2].starts_with("chain of 2 descriptors at 0x"), "{}", ran.out);
+}
+
+#[test]
+fn help_in_a_script_and_in_the_shell_is_the_same() {
+    let of = |typed: &str| shell(folder().path(), typed).out;
+    assert!(of("help iova\n").starts_with("buffer.iova -> address\n"));
+    for name in ["irq_wait", "iova", "compare", "CHAN0.CHANSTS"] {
+        assert_eq!(of(&format!("help {name}\n")), of(&format!("help(\"{name}\")\n")), "{name}");
+    }
+    assert!(of("help\n").ends_with(&of("help()\n")));
+}
+
+#[test]
 fn an_error_names_the_line_of_the_pipe_and_does_not_end_the_session() {
     let typed = "1\n\nget(\"CHNCNT\")\nfn bad() {\n  throw \"no\"\n}\nbad()\nlet = 3\n5\n";
     let ran = shell(folder().path(), typed);

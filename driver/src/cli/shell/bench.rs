@@ -73,7 +73,7 @@ impl Bench {
     fn command(&mut self, command: Command) -> Verdict {
         match command {
             Command::Exit => Verdict::Fine,
-            Command::Help(None) => told(&help::overview(script::entries())),
+            Command::Help(None) => told(&help::overview()),
             Command::Help(Some(name)) => self.about(&name),
             Command::Wrong(what) => {
                 complain(&what);
@@ -96,7 +96,7 @@ impl Bench {
 
     fn about(&self, name: &str) -> Verdict {
         let register = || self.session.described(name);
-        match help::about(name, script::entries()).or_else(register) {
+        match script::help::about(name, script::entries()).or_else(register) {
             Some(text) => told(&text),
             None => {
                 complain(&format!(

@@ -1,8 +1,6 @@
-//! What the shell says of itself and of the API.
+//! What the shell says of itself, before what there is to call.
 
-use std::fmt::Write as _;
-
-use netdma::script::Entry;
+use netdma::script::{entries, help};
 
 const COMMANDS: &str = "\
 Every line is Rhai: expressions are evaluated and shown, `let x = ...` keeps a value, open brackets go on in the next
@@ -15,76 +13,7 @@ line. These are the shell's own:
   exit, quit, Ctrl-D          end; Ctrl-C ends only what is being evaluated
 ";
 
-/// Everything that there is.
-pub(super) fn overview<'a>(entries: impl Iterator<Item = &'a Entry>) -> String {
-    let mut text = COMMANDS.to_owned();
-    let mut entries: Vec<_> = entries.collect();
-    // Groups may be spread over several files; they stand in the order in which they begin.
-    let mut groups: Vec<&str> = Vec::new();
-    for entry in &entries {
-        if !groups.contains(&entry.group) {
-            groups.push(entry.group);
-        }
-    }
-    entries.sort_by_key(|entry| groups.iter().position(|group| *group == entry.group));
-    let mut group = "";
-    for entry in entries {
-        if entry.group != group {
-            group = entry.group;
-            // Writing to a String cannot fail.
-            let _ = write!(text, "\n{group}\n");
-        }
-        for call in entry.call.lines() {
-            let _ = writeln!(text, "  {}", call.trim());
-        }
-    }
-    text.truncate(text.trim_end().len());
-    text
-}
-
-/// What `name` is, if it is a function. A method may be asked for with its dot.
-pub(super) fn about<'a>(name: &str, entries: impl Iterator<Item = &'a Entry>) -> Option<String> {
-    let name = name.trim_start_matches('.').trim_end_matches("()");
-    let mut text = String::new();
-    for Entry { call, says, .. } in entries.filter(|entry| entry.name == name) {
-        for call in call.lines() {
-            let _ = writeln!(text, "{}", call.trim());
-        }
-        let _ = writeln!(text, "  {says}");
-    }
-    text.truncate(text.trim_end().len());
-    (!text.is_empty()).then_some(text)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const ENTRIES: [Entry; 3] = [
-        Entry {
-            name: "get",
-            call: "get(name) -> value\n  get(name, field) -> value",
-            says: "Reads.",
-            group: "Registers",
-        },
-        Entry { name: "dma", call: "dma(len)", says: "Allocates.", group: "DMA" },
-        Entry { name: "put", call: "put(name, value)", says: "Writes.", group: "Registers" },
-    ];
-
-    #[test]
-    fn the_overview_lists_every_way_of_calling_by_group() {
-        let text = overview(ENTRIES.iter());
-        let listed = "Registers\n  get(name) -> value\n  get(name, field) -> value\n  put(name, value)\n\nDMA\n  dma(len)";
-        assert!(text.starts_with("Every line") && text.ends_with(listed), "{text}");
-    }
-
-    #[test]
-    fn a_function_is_told_with_all_its_ways() {
-        assert_eq!(
-            about("get()", ENTRIES.iter()).unwrap(),
-            "get(name) -> value\nget(name, field) -> value\n  Reads."
-        );
-        assert_eq!(about(".dma", ENTRIES.iter()).unwrap(), "dma(len)\n  Allocates.");
-        assert_eq!(about("none", ENTRIES.iter()), None);
-    }
+/// The shell's own commands, and every function.
+pub(super) fn overview() -> String {
+    format!("{COMMANDS}\n{}", help::overview(entries()))
 }

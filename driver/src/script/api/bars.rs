@@ -6,6 +6,7 @@ use rhai::{Array, Dynamic, Engine, INT, Map, NativeCallContext};
 
 use super::super::failure::{Failure, failed, of_hw};
 use super::super::number::{fitting, int, natural, width};
+use super::super::registers::{Access, Write};
 use super::super::seen::Seen;
 use super::super::{Entry, Session};
 use crate::hw::{Region, Space};
@@ -86,9 +87,11 @@ pub(super) fn write(
     let value = fitting(value, wide)?;
     let registers = session.registers.borrow().clone();
     for register in registers.at(space, offset, wide) {
-        // Of a register that is not written whole, nothing can be said of the value.
-        if register.offset == offset && usize::from(register.is.width) == wide {
-            session.warn_of(context.call_position(), register, value, u64::MAX);
+        let end = register.offset + u64::from(register.is.width);
+        let beyond = offset < register.offset || end < offset + u64::try_from(wide).unwrap_or(u64::MAX);
+        // Who writes several registers at once cannot leave out the one among them that is read only.
+        if !(beyond && register.is.access == Access::Ro) {
+            session.warn_of(context.call_position(), register, Write::part(register, offset, wide, value));
         }
     }
     session.warn_of_driver(context.call_position(), space, offset);

@@ -18,8 +18,8 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         name: "fault",
         call: "fault(\"msix[ch=0]: nth(1) drop\") -> id",
-        says: "Arms a fault rule, POINT[ch=N]: TRIGGER ACTION. It counts the operations that come from now on. A device that \
-               takes no rules throws, and says what to do.",
+        says: "Arms a fault rule, POINT[ch=N]: TRIGGER ACTION. It counts the operations that come from now on, and is disarmed \
+               when the session ends. A device that takes no rules throws, and says what to do.",
         group: GROUP,
     },
     Entry {
@@ -37,7 +37,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         name: "fired",
         call: "fired() -> array of #{rule, channel, nth, again, address}",
-        says: "What rules did, oldest first: `nth` by the rule's own count, and `again`, the trigger that hits the same \
+        says: "What rules did since the device was started, oldest first: `nth` by the rule's own count, and `again`, the trigger that hits the same \
                operation of that channel alone.",
         group: GROUP,
     },
@@ -62,7 +62,12 @@ pub(super) fn register(engine: &mut Engine, session: &Rc<Session>) {
 
 fn arm(session: &Session, rule: &str) -> Result<INT, Failure> {
     let rule: Rule = rule.parse().map_err(|error| failed(format!("{error}")))?;
-    desk(session)?.arm(rule).map(int).map_err(failed)
+    let desk = desk(session)?.clone();
+    let id = desk.arm(rule).map_err(failed)?;
+    // A device program outlives the script: the next one must not meet this one's rules. Who has disarmed it already
+    // does no harm.
+    session.undos.add(format!("fault rule {id} is still armed"), move || desk.disarm(id).map(drop));
+    Ok(int(id))
 }
 
 fn disarm(session: &Session, id: INT) -> Result<(), Failure> {

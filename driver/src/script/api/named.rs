@@ -8,9 +8,9 @@ use std::rc::Rc;
 
 use rhai::{Dynamic, Engine, Map, NativeCallContext};
 
-use super::super::failure::{Failure, failed, of_hw};
+use super::super::failure::{Failure, about, failed, of_hw};
 use super::super::number::{bits, fitting, int};
-use super::super::registers::{Access, Field, Register};
+use super::super::registers::{Access, Field, Register, Write};
 use super::super::seen::Seen;
 use super::super::{Entry, Session};
 
@@ -123,8 +123,8 @@ fn put(
     let number =
         value.as_int().map_err(|found| failed(format!("{}: give a number, not a {found}", register.name)))?;
     let number = fitting(number, register.is.width.into());
-    let number = number.map_err(|error| failed(format!("{}: {error}", register.name)))?;
-    session.warn_of(context.call_position(), &register, number, u64::MAX);
+    let number = number.map_err(|error| about(&register.name, *error))?;
+    session.warn_of(context.call_position(), &register, Write::whole(number));
     session.warn_of_driver(context.call_position(), register.space, register.offset);
     register.write(&session.device, number).map_err(|error| with_name(session, &register, &error))
 }
@@ -146,7 +146,8 @@ fn put_field(
             read(session, &register)? & !field.bits.mask() & !cleared_by_ones(&register)
         }
     };
-    session.warn_of(context.call_position(), &register, others | placed, field.bits.mask());
+    let write = Write::field(others | placed, field.bits.mask());
+    session.warn_of(context.call_position(), &register, write);
     session.warn_of_driver(context.call_position(), register.space, register.offset);
     register.write(&session.device, others | placed).map_err(|error| with_name(session, &register, &error))
 }

@@ -7,7 +7,7 @@ use rhai::{Array, Dynamic, Engine, INT};
 use super::super::failure::{Failure, failed};
 use super::super::number::bits;
 use super::super::tabular::tabular;
-use super::super::{Entry, Session};
+use super::super::{Entry, Session, help};
 
 const GROUP: &str = "Output";
 
@@ -48,9 +48,9 @@ pub(super) fn register(engine: &mut Engine, session: &Rc<Session>) {
         Ok::<_, Failure>(format!("{:#0width$x}", bits(value), width = digits + 2))
     });
     engine.register_fn("table", table);
-    engine.register_fn("help", overview);
+    engine.register_fn("help", || help::overview(super::entries()));
     let it = session.clone();
-    engine.register_fn("help", move |name: &str| help(&it, name));
+    engine.register_fn("help", move |name: &str| help_on(&it, name));
 }
 
 fn table(rows: Array) -> Result<String, Failure> {
@@ -63,30 +63,9 @@ fn table(rows: Array) -> Result<String, Failure> {
     Ok(tabular(&rows))
 }
 
-fn overview() -> String {
-    let mut text = String::new();
-    let mut group = "";
-    for entry in super::entries() {
-        if entry.group != group {
-            group = entry.group;
-            text.push_str(&format!("{}{group}\n", if text.is_empty() { "" } else { "\n" }));
-        }
-        text.push_str(&format!("  {}\n", entry.call.lines().next().unwrap_or_default()));
-    }
-    text.truncate(text.trim_end().len());
-    text
-}
-
 /// Of a function; of a register, if no function is called so.
-fn help(session: &Session, name: &str) -> Result<String, Failure> {
-    let found: Vec<&Entry> = super::entries().filter(|entry| entry.name == name).collect();
-    if found.is_empty() {
-        let registers = session.registers.borrow();
-        let register = registers.named(name);
-        return register.map(|register| register.described()).map_err(|_| {
-            failed(format!("there is no function and no register \"{name}\": help() lists the functions"))
-        });
-    }
-    let one = |entry: &&Entry| format!("{}\n  {}", entry.call, entry.says);
-    Ok(found.iter().map(one).collect::<Vec<_>>().join("\n\n"))
+fn help_on(session: &Session, name: &str) -> Result<String, Failure> {
+    help::about(name, super::entries()).or_else(|| session.described(name)).ok_or_else(|| {
+        failed(format!("there is no function and no register \"{name}\": help() lists the functions"))
+    })
 }

@@ -20,5 +20,6 @@ mod builtin;
 pub use table::{Table, TableError};
 
 pub(super) use builtin::tables;
+pub(super) use forbid::Write;
 pub(super) use place::{Register, Registers};
 pub(super) use table::{Access, Field};

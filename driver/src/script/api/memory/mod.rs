@@ -66,6 +66,8 @@ pub(super) const ENTRIES: &[Entry] = entries! {
 
 pub(super) fn register(engine: &mut Engine, session: &Rc<Session>) {
     engine.register_type_with_name::<Buffer>("Buffer");
+    engine.register_fn("to_string", |it: &mut Buffer| it.to_string());
+    engine.register_fn("to_debug", |it: &mut Buffer| it.to_string());
     engine.register_get("iova", |it: &mut Buffer| int(it.iova()));
     engine.register_get("len", |it: &mut Buffer| count(it.len()));
     engine.register_get("is_mapped", |it: &mut Buffer| it.is_mapped());

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use rhai::Dynamic;
 
 use super::super::super::Session;
-use super::super::super::failure::{Failure, failed};
+use super::super::super::failure::{Failure, about, failed};
 use super::super::super::number::fitting;
 use super::super::super::registers::Register;
 use super::{field_value, named};
@@ -29,7 +29,7 @@ impl Wanted {
         let number =
             number.map_err(|found| failed(format!("{}: give a number, not a {found}", register.name)))?;
         let value = fitting(number, register.is.width.into());
-        let value = value.map_err(|error| failed(format!("{}: {error}", register.name)))?;
+        let value = value.map_err(|error| about(&register.name, *error))?;
         Ok(Self { register, field: None, value })
     }
 
