@@ -8,8 +8,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
+#[cfg(feature = "sim")]
+use ioat_stage::Side;
+use ioat_stage::ThreadPause;
 use ioat_stage::pause::SharedPause;
-use ioat_stage::{Side, ThreadPause};
 use netdma::hw;
 use netdma::script::{EventDesk, FaultDesk, Parts, Recording, Session, Sink, Table};
 
