@@ -82,7 +82,25 @@ install_packages() { # PACKAGE...
     fi
 }
 
-# A browser that draws the timeline's page for the tests of --full. Without one they are skipped, and say so: this never fails.
+# Tools that only some tests use: a test whose tool is not here is skipped, and says so, so this never fails. mandoc and groff are
+# small (1.5 and 4 MB) and come with every run; the rest, and what it draws in, only with --full.
+get_tools() { # yes|no-install [full]
+    local wanted=(mandoc:mandoc groff:groff-base) pair missing=()
+    [ -z "${2:-}" ] || wanted+=(driverctl:driverctl zsh:zsh fish:fish virsh:libvirt-clients xmllint:libxml2-utils)
+    for pair in "${wanted[@]}"; do
+        PATH=$PATH:/usr/sbin:/sbin command -v "${pair%%:*}" >/dev/null || missing+=("${pair#*:}")
+    done
+    # virsh runs libvirt's QEMU driver by itself; the daemon's package brings it, and the user that it wants.
+    [[ " ${missing[*]} " != *" libvirt-clients "* ]] || missing+=(libvirt-daemon-system)
+    if [ ${#missing[@]} -eq 0 ]; then
+        echo "tools of some tests: nothing to install"
+    elif ! { [ "$1" = yes ] && command -v apt-get >/dev/null && install_packages "${missing[@]}"; }; then
+        echo "not here: ${missing[*]}; their tests are skipped"
+    fi
+    [ -z "${2:-}" ] || get_browser "$1"
+}
+
+# A browser that draws the timeline's page.
 get_browser() { # yes|no-install
     local name
     for name in chromium-headless-shell chromium chromium-browser google-chrome; do

@@ -212,12 +212,10 @@ impl Interrupts {
 
 impl Desk {
     fn count(&self, vector: u32, times: u64) {
-        self.change(
-            vector,
-            |counts| {
-                if counts.holding { counts.held += times } else { counts.delivered += times }
-            },
-        );
+        self.change(vector, |counts| {
+            counts.masked = true;
+            if counts.holding { counts.held += times } else { counts.delivered += times }
+        });
     }
 
     fn fail(&self, vector: u32, error: &HwError) {
