@@ -1,7 +1,7 @@
 //! `netdma-vm boot`.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -12,6 +12,7 @@ use netdma_vm::cache::Cache;
 use netdma_vm::device::DeviceProgram;
 use netdma_vm::emulated::{self, Emulated};
 use netdma_vm::error::VmError;
+use netdma_vm::initramfs::Addition;
 use netdma_vm::kernel::KernelChoice;
 use netdma_vm::line::{bdf, copyable};
 use netdma_vm::machine::{Machine, Output, Stream};
@@ -22,7 +23,8 @@ use netdma_vm::stop;
 ///
 /// Exits with COMMAND's status; 124 after the time limit, 125 when the harness failed, 134 after a guest panic. In COMMAND's
 /// words `{bdf}` stands for the first vfio-user device's PCI address and `{emulated}` for that of the first --emulated one; its
-/// environment has NETDMA_VM_BDF, and all addresses in NETDMA_VM_BDFS and NETDMA_VM_EMULATED.
+/// environment has NETDMA_VM_BDF, and all addresses in NETDMA_VM_BDFS and NETDMA_VM_EMULATED. A file that COMMAND names by a
+/// path in this folder goes along, to the same path in the guest.
 #[derive(Debug, Args)]
 pub(crate) struct BootArguments {
     /// A vfio-user device program with its arguments; `{socket}` stands for its socket, else `--socket-path=PATH` is appended
@@ -134,6 +136,10 @@ fn settings(arguments: &BootArguments) -> anyhow::Result<Boot> {
     boot.kernel = arguments.kernel.as_deref().map(KernelChoice::from).unwrap_or_default();
     boot.modules = arguments.modules.iter().map(|module| module.as_str().into()).collect();
     boot.additions = arguments.additions.iter().map(|addition| addition.as_str().into()).collect();
+    for addition in named(&arguments.words, &boot.additions) {
+        eprintln!("netdma-vm: {} goes along, for COMMAND names it", addition.host.display());
+        boot.additions.push(addition);
+    }
     boot.append.clone_from(&arguments.append);
     boot.processors = arguments.smp;
     boot.memory.clone_from(&arguments.mem);
@@ -153,6 +159,21 @@ fn settings(arguments: &BootArguments) -> anyhow::Result<Boot> {
     boot.verbose = arguments.verbose;
     boot.stop = Some(stop::on_signals().context("taking over Ctrl-C")?);
     Ok(boot)
+}
+
+/// The files of this host that COMMAND names by paths in this folder. In the guest it runs in `/root`, so there they have
+/// the same paths.
+fn named(words: &[String], additions: &[Addition]) -> Vec<Addition> {
+    let plain =
+        |path: &Path| path.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+    let words = words.iter().map(Path::new);
+    let files = words.filter(|path| plain(path) && path.is_file());
+    let files = files.filter(|path| additions.iter().all(|it| it.host != *path));
+    let inside = |path: &Path| {
+        path.components().filter(|part| matches!(part, Component::Normal(_))).collect::<PathBuf>()
+    };
+    let guest = |path: &Path| Path::new("/root").join(inside(path)).to_str().map(str::to_owned);
+    files.filter_map(|path| Some(Addition { host: path.to_owned(), guest: Some(guest(path)?) })).collect()
 }
 
 fn devices(arguments: &BootArguments) -> Result<Vec<DeviceProgram>, VmError> {
@@ -259,5 +280,18 @@ mod tests {
         for size in ["", "G", "1GG", "-1G", "0", "much"] {
             assert!(memory_size(size).is_err(), "{size}");
         }
+    }
+
+    #[test]
+    fn files_of_this_folder_that_the_command_names_go_along_unless_they_are_added() {
+        // The tests run in the package's folder.
+        let words =
+            ["cat", "src/cli/boot.rs", "./Cargo.toml", "src", "/etc/hostname", "../vm/Cargo.toml", "nowhere"];
+        let words = words.map(str::to_owned);
+        let places = |additions: &[Addition]| -> Vec<_> {
+            named(&words, additions).into_iter().filter_map(|it| it.guest).collect()
+        };
+        assert_eq!(places(&[]), ["/root/src/cli/boot.rs", "/root/Cargo.toml"]);
+        assert_eq!(places(&["src/cli/boot.rs:/b".into()]), ["/root/Cargo.toml"]);
     }
 }
