@@ -57,16 +57,16 @@ fn the_data_of_the_page_is_the_trace() {
         let cell = |name: &str| &events[name][n];
         now += cell("t").as_u64().unwrap();
         assert_eq!(now, record.t_ns);
-        let (kind, address, len) = match record.what {
-            What::Event(event) => (event.stage as usize, event.address, event.len),
-            What::Executed(event) => (EXECUTED, event.address, event.len),
-            What::Lost(lost) => (LOST, 0, lost),
+        let (kind, channel, address, len) = match record.what {
+            What::Event(event) => (event.stage as usize, i64::from(event.channel), event.address, event.len),
+            What::Executed(event) => (EXECUTED, i64::from(event.channel), event.address, event.len),
+            What::Lost(lost) => (LOST, -1, 0, lost),
         };
         assert_eq!(cell("k").as_u64().unwrap() & 15, kind as u64);
         assert_eq!(cell("k").as_u64().unwrap() >> 4, record.side as u64);
         assert_eq!(cell("a"), &format!("{address:x}"));
         assert_eq!(cell("l"), len);
-        assert_eq!(cell("c").as_i64(), Some(record.channel().map_or(-1, i64::from)));
+        assert_eq!(cell("c"), channel);
     }
     assert_eq!(events["t"].as_array().unwrap().len(), trace.records.len());
     // A number that a browser would round is text.
