@@ -115,13 +115,13 @@ fn nobody_waits_for_a_pipe_that_is_not_read_and_what_was_produced_is_written_or_
     let (go_on, stuck) = mpsc::channel();
     let writer = writer(Stuck(stuck));
     let sink = writer.sink_of(&header(Side::Device), 1, 64);
-    // The writer holds on to the header meanwhile.
+    // The writer holds on to its first chunk meanwhile: the header, and what came while it made it.
     (0..EVENTS).for_each(|sequence| sink.event(event(0, sequence)));
     drop(go_on);
     writer.drain();
     let TraceCounts { written, lost } = writer.counts();
     assert_eq!(written + lost, EVENTS);
-    assert!(written <= 64 && lost >= EVENTS - 64, "{written} {lost}");
+    assert!(written < EVENTS / 2 && lost > EVENTS / 2, "{written} {lost}");
 }
 
 #[test]
