@@ -2,11 +2,12 @@
 
 use std::io::{self, Write};
 
+use ioat_stage::trace::{Header as FirstLine, Lost, Stamped};
 use ioat_stage::{Detail, Event, Executed, Mark, Side, Stage};
 use serde::{Deserialize, Serialize};
 
-/// The version of the format that this program reads and writes.
-pub const VERSION: u64 = 1;
+/// The version of the format that this program reads and writes: the one that is written at work.
+pub const VERSION: u32 = FirstLine::VERSION;
 
 /// What stood in the first line of a side, or what `trace merge` put there.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
@@ -101,7 +102,7 @@ impl Record {
 #[derive(Deserialize)]
 pub(super) struct Line {
     trace: Option<String>,
-    version: Option<u64>,
+    version: Option<u32>,
     t_ns: Option<u64>,
     side: Option<Side>,
     stage: Option<Stage>,
@@ -127,8 +128,8 @@ impl Line {
     /// Makes sense of the fields; the error says which one is missing or wrong.
     pub(super) fn parse(self) -> Result<Parsed, String> {
         if let Some(kind) = &self.trace {
-            if kind != "netdma" {
-                return Err(format!("a trace of `{kind}`, expected `netdma`"));
+            if kind != FirstLine::TRACE {
+                return Err(format!("a trace of `{kind}`, expected `{}`", FirstLine::TRACE));
             }
             return match self.version {
                 Some(VERSION) => Ok(Parsed::Header),
@@ -185,22 +186,9 @@ fn need<T>(field: Option<T>, name: &str, of: &str) -> Result<T, String> {
 }
 
 #[derive(Serialize)]
-struct Stamped<'a, T> {
-    t_ns: u64,
-    side: Side,
-    #[serde(flatten)]
-    what: &'a T,
-}
-
-#[derive(Serialize)]
-struct Lost {
-    lost: u64,
-}
-
-#[derive(Serialize)]
 struct First<'a> {
     trace: &'static str,
-    version: u64,
+    version: u32,
     #[serde(flatten)]
     header: &'a Header,
 }
@@ -211,14 +199,14 @@ struct First<'a> {
 /// What writing to `out` reports.
 pub fn write(headers: &[Header], records: &[Record], out: &mut dyn Write) -> io::Result<()> {
     for header in headers {
-        line(&First { trace: "netdma", version: VERSION, header }, out)?;
+        line(&First { trace: FirstLine::TRACE, version: VERSION, header }, out)?;
     }
     for Record { t_ns, side, what } in records {
         let (t_ns, side) = (*t_ns, *side);
-        match what {
+        match *what {
             What::Event(what) => line(&Stamped { t_ns, side, what }, out)?,
             What::Executed(what) => line(&Stamped { t_ns, side, what }, out)?,
-            What::Lost(lost) => line(&Stamped { t_ns, side, what: &Lost { lost: *lost } }, out)?,
+            What::Lost(lost) => line(&Stamped { t_ns, side, what: Lost { lost } }, out)?,
         }
     }
     Ok(())
