@@ -4,7 +4,7 @@
 
 use ioat_spec::{ChanErr, ChanSts, ChannelState};
 use ioat_stage::plant::{Plant, planted};
-use ioat_stage::{Faults, Mark, Point, Stage, Verdict};
+use ioat_stage::{Action, Faults, Mark, Point, Stage};
 
 use crate::copy::Copied;
 use crate::fetch::Slot;
@@ -73,9 +73,9 @@ pub(crate) fn reserve<M: GuestMemory, F: Faults, T: Scribe>(
         return Permit::Silent;
     }
     match path.ask(Point::Complete, slot.sequence, slot.address, size_of::<u64>() as u64) {
-        Verdict::Drop => Permit::Drop,
-        Verdict::Early => Permit::Early,
-        Verdict::Misaddress { delta } => Permit::Misaddress(delta),
+        Some(Action::Drop) => Permit::Drop,
+        Some(Action::Early) => Permit::Early,
+        Some(Action::Misaddress(delta)) => Permit::Misaddress(delta),
         _ => Permit::Store,
     }
 }
@@ -121,8 +121,8 @@ pub(crate) fn halt<M: GuestMemory, F: Faults, T: Scribe>(
 ) -> Retired {
     if path.terms.err_cmp_en && path.terms.chan_cmp != 0 {
         let permit = match path.ask(Point::Complete, sequence, completed, size_of::<u64>() as u64) {
-            Verdict::Drop => Permit::Drop,
-            Verdict::Misaddress { delta } => Permit::Misaddress(delta),
+            Some(Action::Drop) => Permit::Drop,
+            Some(Action::Misaddress(delta)) => Permit::Misaddress(delta),
             _ => Permit::Store,
         };
         // A word that cannot be stored is no second error: exactly one bit per fault (5.1).

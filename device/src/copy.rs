@@ -1,7 +1,7 @@
 //! Stage 4 of 9: copy. The data moves, with no lock held, in pieces of at most 64 KiB.
 
 use ioat_spec::ChanErr;
-use ioat_stage::{Faults, Mark, Point, Stage, Verdict};
+use ioat_stage::{Action, Faults, Mark, Point, Stage};
 use vm_memory::Bytes;
 
 use crate::fetch::Slot;
@@ -41,10 +41,10 @@ pub(crate) fn run<'m, M: GuestMemory, F: Faults, T: Scribe>(
     // The verdict on a descriptor is asked once, also if it is carried out in several steps.
     if operation.at == 0 {
         match path.ask(Point::Copy, operation.slot.sequence, operation.slot.destination, size) {
-            Verdict::Halt { chanerr } => {
+            Some(Action::Halt(chanerr)) => {
                 return Err(refuse(&operation, ChanErr::from_bits(chanerr), Mark::Faulted, path));
             }
-            Verdict::Corrupt { offset, mask } => operation.corrupt = Some((offset, mask)),
+            Some(Action::Corrupt { offset, mask }) => operation.corrupt = Some((offset, mask)),
             _ => {}
         }
     }
@@ -121,14 +121,14 @@ fn move_piece(piece: &Ranges<'_>, operation: &Operation) -> u64 {
 
 /// The fault: flips bits of one byte of the output.
 #[cold]
-fn corrupt<M: GuestMemory>(operation: Operation, offset: u64, mask: u8, memory: &M) -> Mark {
+fn corrupt<M: GuestMemory>(operation: Operation, offset: u64, mask: u64, memory: &M) -> Mark {
     if matches!(operation.kind, Kind::Null | Kind::Context) {
         return Mark::Ok;
     }
     let offset = offset % u64::from(operation.slot.size);
     let (address, _) = Break::place(operation.breaks.destination, operation.slot.destination, offset, 1);
     let Ok(byte) = memory.resolve(Lane::Destination, address, 1, Want::Write) else { return Mark::Ok };
-    match byte.read_obj::<u8>(0).and_then(|value| byte.write_obj(value ^ mask, 0)) {
+    match byte.read_obj::<u8>(0).and_then(|value| byte.write_obj(value ^ mask.to_le_bytes()[0], 0)) {
         Ok(()) => Mark::Faulted,
         Err(_) => Mark::Ok,
     }

@@ -2,7 +2,7 @@
 
 use ioat_spec::ChannelRegister;
 use ioat_spec::register::channel_base;
-use ioat_stage::{Event, Faults, Mark, Op, Point, Stage, Trace, Verdict};
+use ioat_stage::{Access, Action, Event, Faults, Mark, Op, Point, Stage, Trace};
 
 /// A doorbell that was heard: the new DMACOUNT. Only this stage makes one, and only one moves a channel on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -26,8 +26,9 @@ pub(crate) fn ring<F: Faults, T: Trace>(
     trace: &T,
 ) -> Option<Rung> {
     let address = channel_base(channel.into()) + ChannelRegister::DmaCount.offset();
-    let op = Op { channel: Some(channel), sequence, address, len: count.into() };
-    let lost = faults.at(Point::Doorbell, &op) == Verdict::Drop;
+    let (len, access) = (count.into(), Some(Access::Write));
+    let op = Op { channel: Some(channel), sequence, address, len, access, ..Op::default() };
+    let lost = faults.at(Point::Doorbell, &op) == Some(Action::Drop);
     let mark = if lost { Mark::Faulted } else { Mark::Ok };
     trace.event(Event {
         stage: Stage::Doorbell,

@@ -2,7 +2,7 @@
 
 use ioat_spec::descriptor::DESCRIPTOR_SIZE;
 use ioat_spec::{ChanErr, Control, Descriptor};
-use ioat_stage::{Faults, Mark, Point, Stage, Verdict};
+use ioat_stage::{Action, Faults, Mark, Point, Stage};
 use zerocopy::{FromZeros, IntoBytes};
 
 use crate::memory::{GuestMemory, Lane, Want, access};
@@ -73,12 +73,12 @@ pub(crate) fn next<M: GuestMemory, F: Faults, T: Scribe>(
     let Position { address, sequence, .. } = position;
     let verdict = path.ask(Point::Fetch, sequence, address, DESCRIPTOR_SIZE as u64);
     let loaded = match verdict {
-        Verdict::Halt { chanerr } => Err(ChanErr::from_bits(chanerr)),
+        Some(Action::Halt(chanerr)) => Err(ChanErr::from_bits(chanerr)),
         _ => load(position, path.memory),
     };
     let mark = match loaded {
         Ok(_) => Mark::Ok,
-        Err(_) if verdict.is_fault() => Mark::Faulted,
+        Err(_) if verdict.is_some() => Mark::Faulted,
         Err(chanerr) => error(chanerr),
     };
     path.event(Stage::Fetch, sequence, address, DESCRIPTOR_SIZE as u64, mark);

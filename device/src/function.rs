@@ -12,7 +12,7 @@
 use std::sync::Arc;
 
 use ioat_stage::sync::Mutex;
-use ioat_stage::{Faults, Op, Point, Trace, Verdict};
+use ioat_stage::{Access, Action, Faults, Op, Point, Trace, Verdict};
 
 use crate::channel::{Channel, Taken};
 use crate::channel_registers::Outcome;
@@ -112,7 +112,7 @@ impl<F: Faults, T: Trace> Function<F, T> {
     /// Reads BAR0: any offset, any length.
     pub fn bar_read(&self, offset: u64, data: &mut [u8]) {
         self.inspect_access(offset, data.len());
-        if F::ACTIVE && self.register_verdict(offset, data.len()) == Verdict::AllOnes {
+        if F::ACTIVE && self.register_verdict(offset, data.len()) == Some(Action::AllOnes) {
             data.fill(0xff);
             return;
         }
@@ -283,7 +283,8 @@ impl<F: Faults, T: Trace> Function<F, T> {
 
     fn register_verdict(&self, offset: u64, len: usize) -> Verdict {
         let channel = channel_at(&self.profile, offset);
-        let op = Op { channel, sequence: 0, address: offset, len: len as u64 };
+        let (len, access) = (len as u64, Some(Access::Read));
+        let op = Op { channel, address: offset, len, access, ..Op::default() };
         self.register_faults.lock().at(Point::Register, &op)
     }
 

@@ -80,7 +80,7 @@ fn serve_config(config: Config, lint: Option<Arc<LintBook>>) -> anyhow::Result<(
     if config.rules.is_empty() && config.trace.is_none() && !config.is_controlled() {
         return serve_engine(config, door, pause, |_| NoFaults, NoTrace, lint, None);
     }
-    let book = FaultBook::new(config.rules.iter().copied());
+    let book = FaultBook::new(config.rules.iter().cloned());
     if let Some(listener) = config.listen_for_control()? {
         return serve_controlled(config, door, listener, pause, &book, lint);
     }

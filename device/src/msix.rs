@@ -1,7 +1,7 @@
 //! Stage 6 of 9: msix. The channel's interrupt, after its descriptor is done.
 
 use ioat_stage::plant::{Plant, planted};
-use ioat_stage::{Event, Faults, Mark, Op, Point, Stage, Trace, Verdict};
+use ioat_stage::{Action, Event, Faults, Mark, Op, Point, Stage, Trace};
 
 use crate::complete::{Notice, Retired};
 use crate::counters::Counters;
@@ -102,8 +102,10 @@ impl<F: Faults, T: Trace> Vector<'_, F, T> {
     fn send(&mut self, sequence: u64) {
         self.latch.disabled = true;
         self.counters.interrupts_raised += 1;
-        let op = Op { channel: Some(self.channel), sequence, address: self.number(), len: 0 };
-        self.latch.lost = self.faults.at(Point::Msix, &op) == Verdict::Drop;
+        let vector = self.unaffiliated.vector_of(self.channel);
+        let channel = Some(self.channel);
+        let op = Op { channel, sequence, address: self.number(), vector, ..Op::default() };
+        self.latch.lost = self.faults.at(Point::Msix, &op) == Some(Action::Drop);
         if self.latch.lost {
             self.event(sequence, Mark::Faulted);
         } else {

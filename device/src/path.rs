@@ -42,7 +42,8 @@ impl<M: GuestMemory, F: Faults, T: Scribe> Path<'_, M, F, T> {
     /// Asks for the verdict on one operation.
     #[inline(always)]
     pub(crate) fn ask(&mut self, point: Point, sequence: u64, address: u64, len: u64) -> Verdict {
-        self.faults.at(point, &Op { channel: Some(self.terms.channel), sequence, address, len })
+        self.faults
+            .at(point, &Op { channel: Some(self.terms.channel), sequence, address, len, ..Op::default() })
     }
 
     /// Tells the trace of a descriptor that is done or has failed.

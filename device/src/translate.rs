@@ -7,7 +7,7 @@
 //! planned by [`plan_rare`], so that a plain copy pays nothing for it.
 
 use ioat_spec::{ChanErr, Control, Opcode};
-use ioat_stage::{Faults, Mark, Point, Stage, Verdict};
+use ioat_stage::{Action, Faults, Mark, Point, Stage};
 
 use crate::fetch::{Fetched, Slot};
 use crate::memory::{GuestMemory, Lane, VolatileSlice, Want};
@@ -48,7 +48,7 @@ pub(crate) struct Operation {
     /// Bytes done.
     pub(crate) at: u64,
     /// Stage 4's verdict, if it was to corrupt a byte: offset and mask.
-    pub(crate) corrupt: Option<(u64, u8)>,
+    pub(crate) corrupt: Option<(u64, u64)>,
 }
 
 /// An operation with the host memory of its next piece.
@@ -88,7 +88,7 @@ pub(crate) fn plan<'m, M: GuestMemory, F: Faults, T: Scribe>(
     let (destination, len) = (fetched.descriptor.destination, u64::from(fetched.descriptor.size));
     let verdict = path.ask(Point::Translate, fetched.sequence, destination, len);
     let planned = match verdict {
-        Verdict::Halt { chanerr } => Err(ChanErr::from_bits(chanerr)),
+        Some(Action::Halt(chanerr)) => Err(ChanErr::from_bits(chanerr)),
         _ => match check(&fetched, path.terms) {
             Ok(None) => return Err(Unplanned::Rare),
             Ok(Some(kind)) => {
@@ -100,7 +100,7 @@ pub(crate) fn plan<'m, M: GuestMemory, F: Faults, T: Scribe>(
     };
     let mark = match &planned {
         Ok(_) => Mark::Ok,
-        Err(_) if verdict.is_fault() => Mark::Faulted,
+        Err(_) if verdict.is_some() => Mark::Faulted,
         Err(chanerr) => error(*chanerr),
     };
     path.event(Stage::Translate, fetched.sequence, destination, len, mark);

@@ -388,8 +388,8 @@ fn what_happens_is_told_to_everybody_with_its_time() {
     let (rules, fired) = (one.rules().unwrap(), one.fired().unwrap());
     assert_eq!((rules[0].rule.to_string(), rules[0].fired), ("register: nth(1) all-ones".to_owned(), 1));
     assert_eq!(
-        (fired[0].rule, fired[0].again().to_string()),
-        (rules[0].rule, "register[ch=2]: nth(1) all-ones".to_owned())
+        (fired[0].rule.clone(), fired[0].again().to_string()),
+        (rules[0].rule.clone(), "register[ch=2]: nth(1) all-ones".to_owned())
     );
     assert_eq!((one.disarm(rules[0].id).unwrap(), one.disarm(rules[0].id).unwrap()), (true, false));
     assert_eq!(one.arm(&rules[0].rule).unwrap(), 2);

@@ -68,7 +68,7 @@ impl News {
     /// [`Engine::observe`](crate::engine::Engine::observe).
     pub fn listen(self: &Arc<Self>, book: &FaultBook, lint: Option<&LintBook>) {
         let news = Arc::clone(self);
-        book.listen(Box::new(move |fired| news.tell(Item::Fired(*fired))));
+        book.listen(Box::new(move |fired| news.tell(Item::Fired(fired.clone()))));
         if let Some(lint) = lint {
             let news = Arc::clone(self);
             lint.listen(Box::new(move |finding, count| news.tell(Item::Finding(*finding, count))));

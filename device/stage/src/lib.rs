@@ -21,7 +21,8 @@ pub mod sync;
 pub mod plant;
 
 pub use fault::{
-    ArmedRule, FaultBook, Faults, NoFaults, Op, Point, Rule, RuleError, RuleFaults, RuleId, Verdict,
+    Access, Action, ArmedRule, Described, FaultBook, Faults, NoFaults, Op, Point, Rule, RuleError,
+    RuleFaults, RuleId, Verdict,
 };
 pub use pause::{Bell, Pause, Placement, Ready, Task, ThreadPause, Wake};
 pub use stage::Stage;

@@ -76,7 +76,7 @@ impl Sim {
             pause: pause.clone(),
             start_latency,
         };
-        let faults = FaultBook::new(rules.iter().copied());
+        let faults = FaultBook::new(rules.iter().cloned());
         let (registers, mapper) = if rules.is_empty() && trace.is_none() {
             run(parts, |_| NoFaults, lint)?
         } else {

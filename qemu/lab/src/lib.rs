@@ -13,6 +13,8 @@ pub mod selftest;
 
 pub mod sim;
 
+pub mod experiments;
+
 pub mod stock;
 
 pub mod table;

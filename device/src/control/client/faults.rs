@@ -55,7 +55,7 @@ impl Client {
             let number = |name: &str| row[name].as_u64();
             let channel = number("channel").map(u8::try_from).transpose().ok()?;
             let (sequence, address, len) = (number("sequence")?, number("address")?, number("len")?);
-            let op = Op { channel, sequence, address, len };
+            let op = Op { channel, sequence, address, len, ..Op::default() };
             Some(Fired { rule: rule(row)?, nth: number("nth")?, op, channel_nth: number("channel-nth")? })
         };
         rows(&value, fired)

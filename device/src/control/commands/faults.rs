@@ -1,6 +1,7 @@
 //! Fault rules: which there can be, which there are, and what they did.
 
 use ioat_spec::ChanErr;
+use ioat_stage::fault::catalog::CATALOG;
 use ioat_stage::fault::{Action, Fired};
 use ioat_stage::{Point, Rule};
 use serde_json::{Value, json};
@@ -14,21 +15,22 @@ const LAST: usize = 256;
 
 #[expect(clippy::unnecessary_wraps, reason = "the shape of a command")]
 pub(crate) fn query_points(_: &Desk, _: &Given) -> Result<Answer, Complaint> {
-    let actions_at = |point: Point| {
-        let table = Action::TABLE.iter();
-        table.filter(|(_, points)| points.contains(&point)).map(|(word, _)| *word).collect::<Vec<_>>()
+    let point = |point: &Point| {
+        let actions: Vec<_> =
+            CATALOG.iter().filter(|entry| entry.point == *point).map(|entry| entry.action).collect();
+        json!({ "name": point.name(), "actions": actions })
     };
-    let point = |point: &Point| json!({ "name": point.name(), "actions": actions_at(*point) });
-    let action = |(word, points): &(&str, &[Point])| {
-        let points: Vec<_> = points.iter().map(|point| point.name()).collect();
-        json!({ "name": word, "form": form(word), "points": points })
+    let action = |(word, form): &(&str, &str)| {
+        let points: Vec<_> =
+            CATALOG.iter().filter(|entry| entry.action == *word).map(|entry| entry.point.name()).collect();
+        json!({ "name": word, "form": form, "points": points })
     };
     let bit = |(bit, name): &(u32, &str)| json!({ "bit": bit, "name": name });
     Ok(Answer::Now(json!({
         "shape": "POINT[ch=N]: TRIGGER ACTION",
         // Those that this device asks about; the driver's are not here.
-        "points": Point::ALL.iter().filter(|it| !actions_at(**it).is_empty()).map(point).collect::<Vec<_>>(),
-        "actions": Action::TABLE.iter().map(action).collect::<Vec<_>>(),
+        "points": Point::ALL.iter().filter(|point| !point.is_drivers()).map(point).collect::<Vec<_>>(),
+        "actions": Action::FORMS.iter().map(action).collect::<Vec<_>>(),
         "triggers": [
             { "name": "nth", "form": "nth(N)", "says": "at the N-th operation since the rule was armed; the first is 1" },
             { "name": "every", "form": "every(K)", "says": "at the K-th, the 2K-th, and so on" },
@@ -45,8 +47,9 @@ pub(crate) fn arm(desk: &Desk, given: &Given) -> Result<Answer, Complaint> {
         let desc = format!("'{rule}' would never fire: the channels are 0 to {}", channels - 1);
         return Err(invalid(desc));
     }
+    let words = rule.to_string();
     let id = desk.book.arm(rule);
-    Ok(Answer::Now(json!({ "id": id, "rule": rule.to_string() })))
+    Ok(Answer::Now(json!({ "id": id, "rule": words })))
 }
 
 pub(crate) fn disarm(desk: &Desk, given: &Given) -> Result<Answer, Complaint> {
@@ -85,13 +88,4 @@ pub(crate) fn fired_json(fired: &Fired) -> Value {
         "address": fired.op.address,
         "len": fired.op.len,
     })
-}
-
-fn form(word: &str) -> &str {
-    match word {
-        "misaddress" => "misaddress(+N|-N)",
-        "halt" => "halt(BIT|NAME)",
-        "corrupt" => "corrupt(OFFSET[, MASK])",
-        plain => plain,
-    }
 }

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use super::{Faults, Op, Point, Rule, Trigger, Verdict};
+use super::{Faults, Op, Point, Rule, Trigger, Verdict, catalog};
 use crate::sync::Mutex;
 
 /// A rule that fired, resolved so that it can be repeated exactly.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Fired {
     /// The rule.
     pub rule: Rule,
@@ -31,7 +31,7 @@ impl Fired {
             Some(channel) => (Some(channel), self.channel_nth),
             None => (self.rule.channel, self.nth),
         };
-        Rule { channel, trigger: Trigger::Nth(nth), ..self.rule }
+        Rule { channel, trigger: Trigger::Nth(nth), ..self.rule.clone() }
     }
 }
 
@@ -39,7 +39,7 @@ impl Fired {
 pub type RuleId = u64;
 
 /// A rule in a book, and how far it is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ArmedRule {
     /// Its number.
     pub id: RuleId,
@@ -118,8 +118,13 @@ impl FaultBook {
         let count = |it: &AtomicU64| it.load(Ordering::Relaxed);
         let armed = self.rules.lock().clone();
         let all = armed.iter();
-        all.map(|it| ArmedRule { id: it.id, rule: it.rule, seen: count(&it.seen), fired: count(&it.fired) })
-            .collect()
+        all.map(|it| ArmedRule {
+            id: it.id,
+            rule: it.rule.clone(),
+            seen: count(&it.seen),
+            fired: count(&it.fired),
+        })
+        .collect()
     }
 
     /// Tells `listener` of every firing from now on. False if there is one already: there is room for one.
@@ -151,7 +156,7 @@ impl FaultBook {
     }
 
     fn record(&self, fired: Fired) {
-        let Fired { rule, nth, op, .. } = fired;
+        let Fired { rule, nth, op, .. } = &fired;
         log::warn!(
             "fault fired: {rule} (operation {nth}; again with {}) at address {:#x}",
             fired.again(),
@@ -208,15 +213,18 @@ impl RuleFaults {
 impl Faults for RuleFaults {
     fn armed(&mut self) -> bool {
         self.renew();
-        let inside = [Point::Fetch, Point::Translate, Point::Copy, Point::Complete];
-        self.rules.iter().any(|counted| inside.contains(&counted.armed.rule.point))
+        self.rules.iter().any(|counted| Point::INSIDE.contains(&counted.armed.rule.point))
     }
 
     fn at(&mut self, point: Point, op: &Op) -> Verdict {
         self.renew();
-        let mut verdict = Verdict::Pass;
+        let mut verdict = None;
         for Counted { armed, seen } in &mut self.rules {
-            let rule = armed.rule;
+            let rule = &armed.rule;
+            let only = catalog::entry(rule.point, rule.action.word()).and_then(|entry| entry.only);
+            if only.is_some() && only != op.access {
+                continue;
+            }
             if rule.point != point || (rule.channel.is_some() && rule.channel != op.channel) {
                 continue;
             }
@@ -225,10 +233,10 @@ impl Faults for RuleFaults {
             // Relaxed: the count orders nothing, it only has to be taken once per operation.
             let nth = armed.seen.fetch_add(1, Ordering::Relaxed) + 1;
             // All rules count every operation; the first one that hits decides.
-            if rule.trigger.hits(nth) && !verdict.is_fault() {
-                verdict = rule.action.verdict();
+            if rule.trigger.hits(nth) && verdict.is_none() {
+                verdict = Some(rule.action);
                 armed.fired.fetch_add(1, Ordering::Relaxed);
-                self.book.record(Fired { rule, nth, op: *op, channel_nth: *channel_nth });
+                self.book.record(Fired { rule: rule.clone(), nth, op: *op, channel_nth: *channel_nth });
             }
         }
         verdict
@@ -237,6 +245,7 @@ impl Faults for RuleFaults {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{Access, Action};
     use super::*;
 
     fn op(channel: u8) -> Op {
@@ -247,11 +256,11 @@ mod tests {
     fn a_global_nth_counts_all_channels_and_is_resolved_to_its_channels_own() {
         let book = FaultBook::new(["msix: nth(3) drop".parse().unwrap()]);
         let (mut zero, mut one) = (book.faults(), book.faults());
-        assert_eq!(zero.at(Point::Msix, &op(0)), Verdict::Pass);
-        assert_eq!(one.at(Point::Msix, &op(1)), Verdict::Pass);
-        assert_eq!(one.at(Point::Copy, &op(1)), Verdict::Pass);
-        assert_eq!(one.at(Point::Msix, &op(1)), Verdict::Drop);
-        assert_eq!(zero.at(Point::Msix, &op(0)), Verdict::Pass);
+        assert_eq!(zero.at(Point::Msix, &op(0)), None);
+        assert_eq!(one.at(Point::Msix, &op(1)), None);
+        assert_eq!(one.at(Point::Copy, &op(1)), None);
+        assert_eq!(one.at(Point::Msix, &op(1)), Some(Action::Drop));
+        assert_eq!(zero.at(Point::Msix, &op(0)), None);
         let fired = book.fired();
         assert_eq!(fired.len(), 1);
         assert_eq!((fired[0].nth, fired[0].channel_nth, fired[0].op.channel), (3, 2, Some(1)));
@@ -261,14 +270,14 @@ mod tests {
     fn a_rule_armed_at_work_counts_from_there_and_ends_when_it_is_disarmed() {
         let book = FaultBook::new([]);
         let mut zero = book.faults();
-        assert_eq!(zero.at(Point::Msix, &op(0)), Verdict::Pass);
+        assert_eq!(zero.at(Point::Msix, &op(0)), None);
         let id = book.arm("msix: every(2) drop".parse().unwrap());
         let verdicts: Vec<_> = (0..4).map(|_| zero.at(Point::Msix, &op(0))).collect();
-        assert_eq!(verdicts, [Verdict::Pass, Verdict::Drop, Verdict::Pass, Verdict::Drop]);
+        assert_eq!(verdicts, [None, Some(Action::Drop), None, Some(Action::Drop)]);
         assert_eq!((book.rules()[0].id, book.rules()[0].seen, book.rules()[0].fired), (id, 4, 2));
         assert_eq!((book.disarm(id), book.disarm(id)), (true, false));
-        assert_eq!(zero.at(Point::Msix, &op(0)), Verdict::Pass);
-        assert_eq!(zero.at(Point::Msix, &op(0)), Verdict::Pass);
+        assert_eq!(zero.at(Point::Msix, &op(0)), None);
+        assert_eq!(zero.at(Point::Msix, &op(0)), None);
     }
 
     #[test]
@@ -279,9 +288,9 @@ mod tests {
             let (mut zero, mut one) = (book.faults(), book.faults());
             let mut ask =
                 |op: &Op| if op.channel == Some(0) { &mut zero } else { &mut one }.at(Point::Msix, op);
-            ops[..2].iter().for_each(|op| assert_eq!(ask(op), Verdict::Pass));
+            ops[..2].iter().for_each(|op| assert_eq!(ask(op), None));
             book.arm(rule);
-            let hit = ops[2..].iter().position(|op| ask(op) == Verdict::Drop);
+            let hit = ops[2..].iter().position(|op| ask(op) == Some(Action::Drop));
             (hit, book.fired())
         };
         let (hit, fired) = fire("msix: nth(3) drop".parse().unwrap());
@@ -295,7 +304,7 @@ mod tests {
         let book = FaultBook::new(["register: nth(3) all-ones".parse().unwrap()]);
         let mut registers = book.faults();
         [None, Some(1), Some(0)].into_iter().for_each(|channel| {
-            registers.at(Point::Register, &Op { channel, ..Op::default() });
+            registers.at(Point::Register, &Op { channel, access: Some(Access::Read), ..Op::default() });
         });
         assert_eq!(book.fired()[0].again().to_string(), "register[ch=0]: nth(1) all-ones");
     }
@@ -319,10 +328,10 @@ mod tests {
         let (mut zero, mut one) = (book.faults(), book.faults());
         let verdicts: Vec<_> = (0..4)
             .map(|_| {
-                assert_eq!(zero.at(Point::Complete, &op(0)), Verdict::Pass);
+                assert_eq!(zero.at(Point::Complete, &op(0)), None);
                 one.at(Point::Complete, &op(1))
             })
             .collect();
-        assert_eq!(verdicts, [Verdict::Pass, Verdict::Drop, Verdict::Pass, Verdict::Drop]);
+        assert_eq!(verdicts, [None, Some(Action::Drop), None, Some(Action::Drop)]);
     }
 }

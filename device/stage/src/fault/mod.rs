@@ -2,20 +2,28 @@
 //!
 //! Production passes [`NoFaults`], which compiles away. An experiment passes [`RuleFaults`].
 
+mod action;
+pub mod catalog;
 mod engine;
 mod rule;
 
 use std::fmt;
 
+use ioat_spec::ChannelState;
+
 use crate::stage::Stage;
 
+pub use action::Action;
 pub use engine::{ArmedRule, FaultBook, Fired, OnFired, RuleFaults, RuleId};
-pub use rule::{Action, Rule, RuleError, Trigger};
+pub use rule::{Rule, RuleError, Trigger};
 
-/// Where a stage may be told to deviate. Stages by their own words, and the accesses outside the path.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+/// Where the device, or the driver behind it, may be told to deviate. Stages by their own words, the two halves of a copy,
+/// and what lies beside the path.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Point {
-    /// A read of a BAR register.
+    /// An access to configuration space.
+    Config,
+    /// An access to a BAR register.
     Register,
     /// A doorbell write.
     Doorbell,
@@ -23,12 +31,24 @@ pub enum Point {
     Fetch,
     /// An address translation.
     Translate,
-    /// The movement of a descriptor's data.
+    /// The movement of a descriptor's data, as a whole.
     Copy,
+    /// The reading of its source.
+    Read,
+    /// The writing of its destination.
+    Write,
     /// The store of a completion word.
     Complete,
     /// One interrupt message.
     Msix,
+    /// A channel command that changes its state: a new chain, suspend, resume.
+    State,
+    /// A reset: CHANCMD.RESET of a channel; FLR or DEVICE_RESET, of none.
+    Reset,
+    /// Any transaction on the link: a register or configuration access, a descriptor fetch.
+    Pcie,
+    /// A message of the vfio-user client.
+    Transport,
     /// The driver's service routine.
     Isr,
     /// The driver's queueing of DPCs.
@@ -38,29 +58,40 @@ pub enum Point {
 }
 
 impl Point {
-    /// All points, in path order.
-    pub const ALL: [Self; 10] = [
+    /// All points: what lies before the path, the path, what lies beside it, the driver's stages.
+    pub const ALL: [Self; 17] = [
+        Self::Config,
         Self::Register,
         Self::Doorbell,
         Self::Fetch,
         Self::Translate,
         Self::Copy,
+        Self::Read,
+        Self::Write,
         Self::Complete,
         Self::Msix,
+        Self::State,
+        Self::Reset,
+        Self::Pcie,
+        Self::Transport,
         Self::Isr,
         Self::Queue,
         Self::Dpc,
     ];
 
-    /// The stage that this point lies in; none for register reads, which lie beside the path.
+    /// The points inside a step, which a channel's run asks about.
+    pub const INSIDE: [Self; 6] =
+        [Self::Fetch, Self::Translate, Self::Copy, Self::Read, Self::Write, Self::Complete];
+
+    /// The stage that this point lies in; none for what lies beside the path.
     #[must_use]
     pub const fn stage(self) -> Option<Stage> {
         match self {
-            Self::Register => None,
+            Self::Config | Self::Register | Self::State | Self::Reset | Self::Pcie | Self::Transport => None,
             Self::Doorbell => Some(Stage::Doorbell),
             Self::Fetch => Some(Stage::Fetch),
             Self::Translate => Some(Stage::Translate),
-            Self::Copy => Some(Stage::Copy),
+            Self::Copy | Self::Read | Self::Write => Some(Stage::Copy),
             Self::Complete => Some(Stage::Complete),
             Self::Msix => Some(Stage::Msix),
             Self::Isr => Some(Stage::Isr),
@@ -69,13 +100,40 @@ impl Point {
         }
     }
 
-    /// The point's word in rules, traces and reports: its stage's.
+    /// The driver asks about it, not the device.
+    #[must_use]
+    pub const fn is_drivers(self) -> bool {
+        matches!(self, Self::Isr | Self::Queue | Self::Dpc)
+    }
+
+    /// The point's word in rules, traces and reports.
     #[must_use]
     pub const fn name(self) -> &'static str {
-        match self.stage() {
-            Some(stage) => stage.name(),
-            None => "register",
+        match self {
+            Self::Config => "config",
+            Self::Register => "register",
+            Self::Doorbell => "doorbell",
+            Self::Fetch => "fetch",
+            Self::Translate => "translate",
+            Self::Copy => "copy",
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Complete => "complete",
+            Self::Msix => "msix",
+            Self::State => "state",
+            Self::Reset => "reset",
+            Self::Pcie => "pcie",
+            Self::Transport => "transport",
+            Self::Isr => "isr",
+            Self::Queue => "queue",
+            Self::Dpc => "dpc",
         }
+    }
+
+    /// The point of a word.
+    #[must_use]
+    pub fn named(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|point| point.name() == word)
     }
 }
 
@@ -85,60 +143,57 @@ impl fmt::Display for Point {
     }
 }
 
-/// The operation that a stage is about to do.
+/// The direction of an access.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Access {
+    /// The driver reads.
+    Read,
+    /// The driver writes.
+    Write,
+}
+
+/// What is known of a descriptor once it was fetched.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Described {
+    /// Its address.
+    pub descriptor: u64,
+    /// Its control field: operation and flags.
+    pub control: u32,
+    /// Its source, or pattern.
+    pub source: u64,
+    /// Its destination.
+    pub destination: u64,
+    /// Its size.
+    pub size: u32,
+}
+
+/// The operation that a stage is about to do: what rules match on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Op {
     /// The channel; none for an access outside any channel.
     pub channel: Option<u8>,
     /// The channel's descriptor sequence, where there is one.
     pub sequence: u64,
-    /// The address that the stage works on, as in [`crate::Event::address`].
+    /// The address that the stage works on, as in [`crate::Event::address`]: a register's offset, a bus address.
     pub address: u64,
     /// Bytes.
     pub len: u64,
+    /// The direction, where the driver accesses something.
+    pub access: Option<Access>,
+    /// The descriptor, from the translation on.
+    pub described: Option<Described>,
+    /// The vector, of a message.
+    pub vector: Option<u16>,
+    /// The channel's state, where it is known.
+    pub state: Option<ChannelState>,
 }
 
-/// What the stage shall do with this operation.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Verdict {
-    /// What the specification says.
-    Pass,
-    /// Leave it out: no store, no message.
-    Drop,
-    /// `complete`: store the word before the data is moved, and let the data come a step later.
-    Early,
-    /// `complete`: report a descriptor address that is off by this (wrapping).
-    Misaddress {
-        /// Added to the reported address.
-        delta: i64,
-    },
-    /// Stop the channel with these CHANERR bits, as an error found by this stage.
-    Halt {
-        /// The CHANERR value.
-        chanerr: u32,
-    },
-    /// `copy`: exclusive-or one byte of the output, after it was written.
-    Corrupt {
-        /// Which byte of the transfer, modulo its length.
-        offset: u64,
-        /// The bits to flip; never 0.
-        mask: u8,
-    },
-    /// `register`: the read returns all ones, as from a device that is gone.
-    AllOnes,
-}
-
-impl Verdict {
-    /// The stage deviates.
-    #[must_use]
-    pub const fn is_fault(self) -> bool {
-        !matches!(self, Self::Pass)
-    }
-}
+/// What the stage shall do with this operation: what the specification says, or this.
+pub type Verdict = Option<Action>;
 
 /// Gives the verdicts of one channel (or of the accesses outside channels).
 pub trait Faults: Send {
-    /// False where the verdict is always [`Verdict::Pass`], so that callers can leave out even the asking.
+    /// False where the verdict is always none, so that callers can leave out even the asking.
     const ACTIVE: bool = true;
 
     /// A deviation inside a step (fetch to complete) is possible now. A step asks once, when it begins, and if not, it
@@ -160,6 +215,6 @@ impl Faults for NoFaults {
 
     #[inline(always)]
     fn at(&mut self, _: Point, _: &Op) -> Verdict {
-        Verdict::Pass
+        None
     }
 }

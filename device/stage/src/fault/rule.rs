@@ -3,7 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{Point, Verdict};
+use super::action::call;
+use super::catalog::{self, CATALOG};
+use super::{Action, Point};
 
 /// When a rule fires, counted over the operations that its point and filter match.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -25,61 +27,8 @@ impl Trigger {
     }
 }
 
-/// What a rule does; the same set as [`Verdict`], without `Pass`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Action {
-    /// [`Verdict::Drop`]
-    Drop,
-    /// [`Verdict::Early`]
-    Early,
-    /// [`Verdict::Misaddress`]
-    Misaddress(i64),
-    /// [`Verdict::Halt`]: CHANERR's bit number.
-    Halt(u32),
-    /// [`Verdict::Corrupt`]: byte offset and mask.
-    Corrupt(u64, u8),
-    /// [`Verdict::AllOnes`]
-    AllOnes,
-}
-
-impl Action {
-    /// The words of the actions, and the points that can apply each.
-    pub const TABLE: [(&'static str, &'static [Point]); 6] = [
-        ("drop", &[Point::Complete, Point::Msix]),
-        ("early", &[Point::Complete]),
-        ("misaddress", &[Point::Complete]),
-        ("halt", &[Point::Fetch, Point::Translate, Point::Copy]),
-        ("corrupt", &[Point::Copy]),
-        ("all-ones", &[Point::Register]),
-    ];
-
-    const fn word(self) -> &'static str {
-        match self {
-            Self::Drop => "drop",
-            Self::Early => "early",
-            Self::Misaddress(_) => "misaddress",
-            Self::Halt(_) => "halt",
-            Self::Corrupt(..) => "corrupt",
-            Self::AllOnes => "all-ones",
-        }
-    }
-
-    /// The verdict that carries it out.
-    #[must_use]
-    pub const fn verdict(self) -> Verdict {
-        match self {
-            Self::Drop => Verdict::Drop,
-            Self::Early => Verdict::Early,
-            Self::Misaddress(delta) => Verdict::Misaddress { delta },
-            Self::Halt(bit) => Verdict::Halt { chanerr: 1 << bit },
-            Self::Corrupt(offset, mask) => Verdict::Corrupt { offset, mask },
-            Self::AllOnes => Verdict::AllOnes,
-        }
-    }
-}
-
 /// One rule.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Rule {
     /// Where.
     pub point: Point,
@@ -100,14 +49,14 @@ pub enum RuleError {
     )]
     Shape(String),
     /// No such point.
-    #[error(
-        "fault rule '{rule}': '{word}' is no point; the points are register, doorbell, fetch, translate, copy, complete, msix, isr, queue, dpc"
-    )]
+    #[error("fault rule '{rule}': '{word}' is no point; the points are {points}")]
     Point {
         /// The whole rule.
         rule: String,
         /// The word.
         word: String,
+        /// Those that there are.
+        points: String,
     },
     /// The filter is not `ch=N`.
     #[error("fault rule '{rule}': filter '{word}' is not 'ch=N' with N from 0 to 30")]
@@ -128,14 +77,14 @@ pub enum RuleError {
         word: String,
     },
     /// No such action, or its arguments are wrong.
-    #[error(
-        "fault rule '{rule}': action '{word}' is not drop, early, misaddress(+N|-N), halt(BIT|NAME), corrupt(OFFSET[, MASK]) or all-ones"
-    )]
+    #[error("fault rule '{rule}': '{word}' is no action; the actions are {forms}")]
     Action {
         /// The whole rule.
         rule: String,
         /// The action's text.
         word: String,
+        /// Those that there are.
+        forms: String,
     },
     /// The point cannot do that.
     #[error(
@@ -160,10 +109,10 @@ impl FromStr for Rule {
         let rule = || text.to_owned();
         let (place, rest) = text.split_once(':').ok_or_else(|| RuleError::Shape(rule()))?;
         let (place, filter) = split_filter(place.trim()).ok_or_else(|| RuleError::Shape(rule()))?;
-        let point = Point::ALL
-            .into_iter()
-            .find(|point| point.name() == place)
-            .ok_or_else(|| RuleError::Point { rule: rule(), word: place.to_owned() })?;
+        let point = Point::named(place).ok_or_else(|| {
+            let points = Point::ALL.map(Point::name).join(", ");
+            RuleError::Point { rule: rule(), word: place.to_owned(), points }
+        })?;
         let channel = match filter {
             None => None,
             Some(word) => Some(
@@ -174,12 +123,13 @@ impl FromStr for Rule {
         let (trigger, action) = split_call(rest.trim()).ok_or_else(|| RuleError::Shape(rule()))?;
         let trigger = parse_trigger(trigger)
             .ok_or_else(|| RuleError::Trigger { rule: rule(), word: trigger.to_owned() })?;
-        let action = parse_action(action)
-            .ok_or_else(|| RuleError::Action { rule: rule(), word: action.to_owned() })?;
-        let points =
-            Action::TABLE.iter().find(|(word, _)| *word == action.word()).map_or(&[][..], |(_, p)| p);
-        if !points.contains(&point) {
-            let places = points.iter().map(|p| p.name()).collect::<Vec<_>>().join(", ");
+        let action = Action::parse(action).ok_or_else(|| {
+            let forms = Action::FORMS.map(|(_, form)| form).join(", ");
+            RuleError::Action { rule: rule(), word: action.to_owned(), forms }
+        })?;
+        if catalog::entry(point, action.word()).is_none() {
+            let able = CATALOG.iter().filter(|entry| entry.action == action.word());
+            let places = able.map(|entry| entry.point.name()).collect::<Vec<_>>().join(", ");
             return Err(RuleError::Never { rule: rule(), point, action: action.word(), places });
         }
         Ok(Self { point, channel, trigger, action })
@@ -196,12 +146,7 @@ impl fmt::Display for Rule {
             Trigger::Nth(n) => write!(f, ": nth({n}) ")?,
             Trigger::Every(k) => write!(f, ": every({k}) ")?,
         }
-        match self.action {
-            Action::Misaddress(delta) => write!(f, "misaddress({delta:+})"),
-            Action::Halt(bit) => write!(f, "halt({bit})"),
-            Action::Corrupt(offset, mask) => write!(f, "corrupt({offset}, {mask:#x})"),
-            action => f.write_str(action.word()),
-        }
+        write!(f, "{}", self.action)
     }
 }
 
@@ -235,54 +180,6 @@ fn parse_trigger(word: &str) -> Option<Trigger> {
     }
 }
 
-fn parse_action(word: &str) -> Option<Action> {
-    match call(word)? {
-        ("drop", None) => Some(Action::Drop),
-        ("early", None) => Some(Action::Early),
-        ("all-ones", None) => Some(Action::AllOnes),
-        ("misaddress", Some(delta)) => parse_number(delta).filter(|d| *d != 0).map(Action::Misaddress),
-        ("halt", Some(bit)) => parse_halt(bit),
-        ("corrupt", Some(arguments)) => {
-            let (offset, mask) = arguments.split_once(',').unwrap_or((arguments, "1"));
-            let offset = u64::try_from(parse_number(offset.trim())?).ok()?;
-            let mask = u8::try_from(parse_number(mask.trim())?).ok().filter(|mask| *mask != 0)?;
-            Some(Action::Corrupt(offset, mask))
-        }
-        _ => None,
-    }
-}
-
-fn parse_halt(bit: &str) -> Option<Action> {
-    let number = bit.parse().ok().or_else(|| {
-        ioat_spec::ChanErr::NAMED.iter().find(|(_, name)| *name == bit).map(|(number, _)| *number)
-    });
-    number.filter(|number| *number < 32).map(Action::Halt)
-}
-
-/// `name(argument)` or `name`.
-fn call(word: &str) -> Option<(&str, Option<&str>)> {
-    match word.split_once('(') {
-        None => Some((word, None)),
-        Some((name, argument)) => Some((name.trim(), Some(argument.strip_suffix(')')?.trim()))),
-    }
-}
-
-/// Decimal or 0x-hexadecimal, with an optional sign.
-fn parse_number(text: &str) -> Option<i64> {
-    let (sign, digits) = match text.strip_prefix('-') {
-        Some(digits) => (-1, digits),
-        None => (1, text.strip_prefix('+').unwrap_or(text)),
-    };
-    if digits.starts_with(['+', '-']) {
-        return None;
-    }
-    let value = match digits.strip_prefix("0x") {
-        Some(hex) => i64::from_str_radix(hex, 16),
-        None => digits.parse(),
-    };
-    value.ok().map(|value: i64| sign * value)
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -296,10 +193,10 @@ mod tests {
             ("complete: every(2) drop", Action::Drop),
             ("complete[ch=1]: nth(1) misaddress(+0x40)", Action::Misaddress(64)),
             ("complete: nth(1) misaddress(-64)", Action::Misaddress(-64)),
-            ("fetch: nth(5) halt(descriptor)", Action::Halt(3)),
-            ("copy: nth(5) halt(8)", Action::Halt(8)),
-            ("copy: nth(2) corrupt(17, 0x80)", Action::Corrupt(17, 0x80)),
-            ("copy: nth(2) corrupt(0)", Action::Corrupt(0, 1)),
+            ("fetch: nth(5) halt(descriptor)", Action::Halt(1 << 3)),
+            ("copy: nth(5) halt(8)", Action::Halt(1 << 8)),
+            ("copy: nth(2) corrupt(17, 0x80)", Action::Corrupt { offset: 17, mask: 0x80 }),
+            ("copy: nth(2) corrupt(0)", Action::Corrupt { offset: 0, mask: 1 }),
             ("register: nth(9) all-ones", Action::AllOnes),
             ("complete: nth(1) early", Action::Early),
         ] {
@@ -319,9 +216,9 @@ mod tests {
             ("msix[ch=31]: nth(1) drop", "is not 'ch=N'"),
             ("msix: nth(0) drop", "trigger 'nth(0)'"),
             ("msix: sometimes(1) drop", "trigger 'sometimes(1)'"),
-            ("msix: nth(1) explode", "action 'explode'"),
-            ("copy: nth(1) corrupt(0, 0)", "action 'corrupt(0, 0)'"),
-            ("copy: nth(1) halt(32)", "action 'halt(32)'"),
+            ("msix: nth(1) explode", "'explode' is no action"),
+            ("copy: nth(1) corrupt(0, 0)", "'corrupt(0, 0)' is no action"),
+            ("copy: nth(1) halt(32)", "'halt(32)' is no action"),
             ("msix: nth(1) misaddress(+64)", "it would never fire, because msix cannot misaddress"),
         ] {
             let error = text.parse::<Rule>().unwrap_err().to_string();

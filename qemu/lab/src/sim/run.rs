@@ -101,7 +101,7 @@ fn path(scenario: &Arc<Scenario>, seed: u64, tally: &Tally) {
         channels: u8::try_from(scenario.device.channels.get()).ok(),
         vectors: scenario.device.vectors.and_then(|vectors| u16::try_from(vectors.get()).ok()),
         lint: lint.clone(),
-        rules: scenario.fault.iter().map(|rule| rule.0).collect(),
+        rules: scenario.fault.iter().map(|rule| rule.0.clone()).collect(),
         trace: Some(Arc::new(Sink(Side::Device))),
         start_latency: Duration::from_micros(scenario.device.start_latency_us.get()),
     };

@@ -272,7 +272,7 @@ impl<'de, const MIN: u64, const MAX: u64> Deserialize<'de> for Span<MIN, MAX> {
 }
 
 /// A rule in its one-line form.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct FaultRule(pub Rule);
 
 impl<'de> Deserialize<'de> for FaultRule {

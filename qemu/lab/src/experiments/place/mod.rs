@@ -1,0 +1,49 @@
+//! Where experiments run. A place carries one out at a time and reports facts; it does not judge.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use ioat_stage::Point;
+
+use super::experiment::Experiment;
+use super::observation::Observation;
+
+/// The machine room failed: the experiment says nothing, and can be run again.
+#[derive(Debug, thiserror::Error)]
+#[error("{0:#}")]
+pub struct Infra(#[from] pub anyhow::Error);
+
+/// What the run without a fault was like: the baseline, the time limits and the sweep come from it.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Golden {
+    /// How long it took: virtual time in the simulator, else wall time.
+    pub took_ns: u64,
+    /// Operations of each point and channel; none where an operation has no channel.
+    pub operations: BTreeMap<(Point, Option<u8>), u64>,
+    /// Facts of this run; anything but time and operations means that the workload fails without any fault.
+    pub observation: Observation,
+}
+
+/// How long an experiment may last, from the golden run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Limits {
+    /// Longer than this is a hang.
+    pub hang: Duration,
+    /// Longer than this, and all is well otherwise: degraded.
+    pub degraded: Duration,
+}
+
+/// Where experiments run: the simulator, a socket, a guest.
+pub trait Place {
+    /// Runs the workload without a fault, and counts the operations of every point. `seed` as in an experiment.
+    ///
+    /// # Errors
+    /// [`Infra`].
+    fn golden(&mut self, seed: u64) -> Result<Golden, Infra>;
+
+    /// Runs one experiment. The place is ready for the next one when this returns, whatever came of this one.
+    ///
+    /// # Errors
+    /// [`Infra`]: it is recorded as an infra-error, and the place must still take the next experiment, or fail again.
+    fn run(&mut self, experiment: &Experiment, limits: &Limits) -> Result<Observation, Infra>;
+}
