@@ -3,7 +3,7 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use ioat_stage::{Pause, Point, Side, Task};
+use ioat_stage::{FaultBook, Pause, Point, Side, Task};
 use netdma::client::{Channel, ChannelOptions, CompletionMode, Driver, Error, OpenError, Options};
 use netdma::contract::CpuSet32;
 use netdma::hw::Registers;
@@ -16,6 +16,7 @@ use super::pause::{SimPause, Sink};
 use super::points::Points;
 use super::random::Random;
 use super::scenario::{Api, Ending, Scenario, When};
+use super::schedule::{Choices, Taken};
 use super::tally::{Counts, Tally};
 use super::world::{self, Finding, Past, Stamped, Wrong};
 use super::{contract, storm};
@@ -49,9 +50,16 @@ pub struct Report {
 /// Runs one seed.
 #[must_use]
 pub fn run(scenario: &Arc<Scenario>, seed: u64) -> Report {
+    run_by(scenario, seed, Choices::Seed).0
+}
+
+/// Runs one seed, whose interleaving these choices make, and gives the switches that were carried out, where they were
+/// written down. What the seed chooses beside (data, sizes, operations) stays its own.
+#[must_use]
+pub fn run_by(scenario: &Arc<Scenario>, seed: u64, choices: Choices) -> (Report, Vec<Taken>) {
     let tally = Tally::default();
     let (theirs, counts) = (scenario.clone(), tally.clone());
-    let past = world::run(seed, scenario.limits(), move || {
+    let mut past = world::run(seed, choices, scenario.limits(), move || {
         if !theirs.client.is_empty() {
             path(&theirs, seed, &counts);
         }
@@ -60,7 +68,8 @@ pub fn run(scenario: &Arc<Scenario>, seed: u64) -> Report {
             storm::run(kind, theirs.driver.processors.get(), random, &counts);
         }
     });
-    judged(scenario, seed, past, &tally.note(|counts| counts.clone()))
+    let taken = std::mem::take(&mut past.taken);
+    (judged(scenario, seed, past, &tally.note(|counts| counts.clone())), taken)
 }
 
 /// Gives a report's memory to the next run of this thread.
@@ -70,7 +79,7 @@ pub fn reuse(report: Report) {
 
 /// What was found, less what the scenario expects, and with what it expects in vain.
 fn judged(scenario: &Scenario, seed: u64, past: Past, counts: &Counts) -> Report {
-    let Past { events, findings, switches, time_ns, stuck } = past;
+    let Past { events, findings, switches, time_ns, stuck, taken: _ } = past;
     let mut findings = findings;
     let wanted = |finding: &Finding| scenario.expect.finds.contains(&finding.wrong);
     let found = |wrong: &Wrong| findings.iter().any(|finding| finding.wrong == *wrong);
@@ -114,10 +123,10 @@ fn path(scenario: &Arc<Scenario>, seed: u64, tally: &Tally) {
     device.registers = Arc::new(Points(device.registers.clone()));
     let apis = |api| scenario.client.iter().any(|client| client.api == api);
     if apis(Api::Client) {
-        clients(scenario, seed, &device, tally);
+        clients(scenario, seed, &device, &faults, tally);
     }
     if apis(Api::Contract) {
-        contract::run(scenario, seed, &device, tally);
+        contract::run(scenario, seed, &device, &faults, tally);
     }
     drop(device);
     tally.note(|counts| counts.fired = faults.fired().len() as u64);
@@ -145,12 +154,20 @@ pub(super) fn given_back(engine: &Weak<dyn Registers>) {
 }
 
 /// The driver's own client API.
-fn clients(scenario: &Arc<Scenario>, seed: u64, device: &netdma::hw::Device, tally: &Tally) {
+fn clients(
+    scenario: &Arc<Scenario>,
+    seed: u64,
+    device: &netdma::hw::Device,
+    faults: &Arc<FaultBook>,
+    tally: &Tally,
+) {
     let options = Options {
         processors: u32::try_from(scenario.driver.processors.get()).unwrap_or(1),
         trace: Arc::new(Sink(Side::Driver)),
         watchdog: Duration::from_millis(scenario.driver.watchdog_ms.get()),
         timeout: Duration::from_millis(scenario.driver.timeout_ms.get()),
+        // One book for both sides: the device asks about its points, the driver about its own.
+        faults: Some(faults.clone()),
     };
     let driver = match Driver::open(device.clone(), options) {
         Ok(driver) => driver,
@@ -159,7 +176,7 @@ fn clients(scenario: &Arc<Scenario>, seed: u64, device: &netdma::hw::Device, tal
     match channels(scenario, &driver) {
         Ok(channels) => {
             work(scenario, seed, &driver, &channels, tally);
-            end(scenario, &driver, channels, tally);
+            end(scenario, &driver, channels, faults, tally);
         }
         Err(error) => tally.failed(scenario, "allocating the channels", &error),
     }
@@ -218,11 +235,18 @@ fn work(scenario: &Arc<Scenario>, seed: u64, driver: &Driver, channels: &[Channe
 }
 
 /// Everything is still: the counters must add up, and what was taken must come back.
-fn end(scenario: &Scenario, driver: &Driver, channels: Vec<Channel>, tally: &Tally) {
+fn end(
+    scenario: &Scenario,
+    driver: &Driver,
+    channels: Vec<Channel>,
+    faults: &FaultBook,
+    tally: &Tally,
+) {
     SimPause.sleep(SETTLE);
+    let fired = faults.fired();
     let mut found = world::look(|events| {
-        let mut found = judge::dpcs(events);
-        found.extend(judge::counters(driver, &channels, events));
+        let mut found = judge::dpcs(events, &fired);
+        found.extend(judge::counters(driver, &channels, events, &fired));
         found
     });
     let counts = tally.note(|counts| {
