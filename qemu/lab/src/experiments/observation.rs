@@ -21,6 +21,18 @@ pub struct Fired {
     pub again: String,
 }
 
+impl From<&ioat_stage::fault::Fired> for Fired {
+    fn from(fired: &ioat_stage::fault::Fired) -> Self {
+        Self {
+            rule: fired.rule.to_string(),
+            nth: fired.nth,
+            channel: fired.op.channel,
+            channel_nth: fired.channel_nth,
+            again: fired.again().to_string(),
+        }
+    }
+}
+
 /// The facts. Every text is one line that names what, where and when.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]

@@ -22,9 +22,13 @@ pub mod report;
 
 pub mod run;
 
+pub mod trial;
+
 mod client;
 
 mod contract;
+
+mod liveness;
 
 mod storm;
 

@@ -1,5 +1,7 @@
 //! Where experiments run. A place carries one out at a time and reports facts; it does not judge.
 
+pub mod sim;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -21,6 +23,8 @@ pub struct Golden {
     pub took_ns: u64,
     /// Operations of each point and channel; none where an operation has no channel.
     pub operations: BTreeMap<(Point, Option<u8>), u64>,
+    /// Of those, reads, at points where the driver reads and writes; empty where the place cannot tell.
+    pub reads: BTreeMap<(Point, Option<u8>), u64>,
     /// Facts of this run; anything but time and operations means that the workload fails without any fault.
     pub observation: Observation,
 }
@@ -55,8 +59,8 @@ pub trait Place {
 /// [`Infra`]: it cannot be had on this machine, or in this build.
 pub fn open(campaign: &Campaign) -> Result<Box<dyn Place>, Infra> {
     match &campaign.place {
-        PlaceName::Sim
-        | PlaceName::Socket
+        PlaceName::Sim => Ok(Box::new(sim::SimPlace::new(campaign.scenario.clone()))),
+        PlaceName::Socket
         | PlaceName::Vm
         | PlaceName::VmIoatdma
         | PlaceName::VmCommand(_)
