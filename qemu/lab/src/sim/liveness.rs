@@ -1,5 +1,6 @@
 //! After the fault: with nothing armed any more, clean work must succeed, or the driver did not get over it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use ioat_spec::register::GeneralRegister;
@@ -22,7 +23,12 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Disarms everything and runs a clean batch on every channel. False if one failed: then the engine has to be
 /// opened again ([`reopened`]).
-pub(super) fn channels(driver: &Driver, channels: &[Channel], faults: &FaultBook, tally: &Tally) -> bool {
+pub(super) fn channels(
+    driver: &Driver,
+    channels: &[Channel],
+    faults: &Arc<FaultBook>,
+    tally: &Tally,
+) -> bool {
     disarm(faults, tally);
     let failed = tally.note(|counts| !counts.failures.is_empty());
     let mut well = true;
@@ -44,11 +50,11 @@ pub(super) fn channels(driver: &Driver, channels: &[Channel], faults: &FaultBook
 
 /// Opens the engine again, as a program would that was given errors, and runs a clean batch on every channel. That it
 /// still does not work is a hang, unless the device itself no longer answers.
-pub(super) fn reopened(scenario: &Scenario, device: &Device, faults: &FaultBook, tally: &Tally) {
+pub(super) fn reopened(scenario: &Scenario, device: &Device, faults: &Arc<FaultBook>, tally: &Tally) {
     disarm(faults, tally);
     // What the device was told to do late is over, and a device that comes back is back.
     SimPause.sleep(Duration::from_millis(50));
-    if let Err(text) = tried(scenario, device, tally) {
+    if let Err(text) = tried(scenario, device, faults, tally) {
         if gone(device) {
             tally.note(|counts| counts.gone = true);
             tally.say(format!("the device is gone for good: {text}"));
@@ -58,8 +64,8 @@ pub(super) fn reopened(scenario: &Scenario, device: &Device, faults: &FaultBook,
     }
 }
 
-fn tried(scenario: &Scenario, device: &Device, tally: &Tally) -> Result<(), String> {
-    let driver = Driver::open(device.clone(), run::options(scenario))
+fn tried(scenario: &Scenario, device: &Device, faults: &Arc<FaultBook>, tally: &Tally) -> Result<(), String> {
+    let driver = Driver::open(device.clone(), run::options(scenario, faults))
         .map_err(|error| format!("opening the engine again: {error}"))?;
     let channels =
         run::channels(scenario, &driver).map_err(|error| format!("allocating the channels: {error}"))?;
@@ -104,12 +110,14 @@ fn gone(device: &Device) -> bool {
     read.is_err() || count == [0xff]
 }
 
+/// The clean work is neither disturbed nor counted.
 fn disarm(faults: &FaultBook, tally: &Tally) {
-    let armed = faults.rules();
-    for rule in &armed {
-        faults.disarm(rule.id);
+    let accesses = faults.accesses();
+    if !accesses.is_empty() {
+        tally.note(|counts| counts.accesses = accesses);
+        faults.census(false);
     }
-    if !armed.is_empty() {
-        tally.note(|counts| counts.armed = armed);
+    for rule in faults.rules() {
+        faults.disarm(rule.id);
     }
 }

@@ -16,6 +16,7 @@ use super::pause::{SimPause, Sink};
 use super::points::Points;
 use super::random::Random;
 use super::scenario::{Api, Ending, Scenario, When};
+use super::schedule::{Choices, Taken};
 use super::tally::{Counts, Tally};
 use super::world::{self, Finding, Past, Stamped, Wrong};
 use super::{contract, liveness, storm};
@@ -49,17 +50,27 @@ pub struct Report {
 /// Runs one seed.
 #[must_use]
 pub fn run(scenario: &Arc<Scenario>, seed: u64) -> Report {
+    run_by(scenario, seed, Choices::Seed).0
+}
+
+/// Runs one seed, whose interleaving these choices make, and gives the switches that were carried out, where they were
+/// written down. What the seed chooses beside (data, sizes, operations) stays its own.
+#[must_use]
+pub fn run_by(scenario: &Arc<Scenario>, seed: u64, choices: Choices) -> (Report, Vec<Taken>) {
     let tally = Tally::default();
     let (theirs, counts) = (scenario.clone(), tally.clone());
-    let past = world::run(seed, scenario.limits(), move || {
+    let mut past = world::run(seed, choices, scenario.limits(), move || {
         let faults = FaultBook::new(theirs.fault.iter().map(|rule| rule.0.clone()));
         everything(&theirs, seed, &faults, &counts);
     });
-    judged(scenario, seed, past, &tally.note(|counts| counts.clone()))
+    let taken = std::mem::take(&mut past.taken);
+    (judged(scenario, seed, past, &tally.note(|counts| counts.clone())), taken)
 }
 
 /// The world's first task.
 pub(super) fn everything(scenario: &Arc<Scenario>, seed: u64, faults: &Arc<FaultBook>, tally: &Tally) {
+    // The clock of rules that wait for a time.
+    faults.set_clock(Arc::new(world::now_ns));
     if !scenario.client.is_empty() {
         path(scenario, seed, faults, tally);
     }
@@ -76,7 +87,7 @@ pub fn reuse(report: Report) {
 
 /// What was found, less what the scenario expects, and with what it expects in vain.
 fn judged(scenario: &Scenario, seed: u64, past: Past, counts: &Counts) -> Report {
-    let Past { events, findings, switches, time_ns, stuck } = past;
+    let Past { events, findings, switches, time_ns, stuck, taken: _ } = past;
     let mut findings = findings;
     let wanted = |finding: &Finding| scenario.expect.finds.contains(&finding.wrong);
     let found = |wrong: &Wrong| findings.iter().any(|finding| finding.wrong == *wrong);
@@ -124,7 +135,7 @@ fn path(scenario: &Arc<Scenario>, seed: u64, faults: &Arc<FaultBook>, tally: &Ta
         clients(scenario, seed, &device, faults, tally);
     }
     if apis(Api::Contract) {
-        contract::run(scenario, seed, &device, tally);
+        contract::run(scenario, seed, &device, faults, tally);
         tally.note(|counts| counts.worked_ns = Some(world::now_ns()));
         if tally.trial {
             liveness::reopened(scenario, &device, faults, tally);
@@ -166,7 +177,7 @@ fn clients(
     tally: &Tally,
 ) {
     let mut again = false;
-    match Driver::open(device.clone(), options(scenario)) {
+    match Driver::open(device.clone(), options(scenario, faults)) {
         Ok(driver) => match channels(scenario, &driver) {
             Ok(channels) => {
                 work(scenario, seed, &driver, &channels, tally);
@@ -174,7 +185,7 @@ fn clients(
                 if tally.trial {
                     again = !liveness::channels(&driver, &channels, faults, tally);
                 }
-                end(scenario, &driver, channels, tally);
+                end(scenario, &driver, channels, faults, tally);
             }
             Err(error) => {
                 again = true;
@@ -191,12 +202,14 @@ fn clients(
     }
 }
 
-pub(super) fn options(scenario: &Scenario) -> Options {
+pub(super) fn options(scenario: &Scenario, faults: &Arc<FaultBook>) -> Options {
     Options {
         processors: u32::try_from(scenario.driver.processors.get()).unwrap_or(1),
         trace: Arc::new(Sink(Side::Driver)),
         watchdog: Duration::from_millis(scenario.driver.watchdog_ms.get()),
         timeout: Duration::from_millis(scenario.driver.timeout_ms.get()),
+        // One book for both sides: the device asks about its points, the driver about its own.
+        faults: Some(faults.clone()),
     }
 }
 
@@ -255,11 +268,12 @@ fn work(scenario: &Arc<Scenario>, seed: u64, driver: &Driver, channels: &[Channe
 }
 
 /// Everything is still: the counters must add up, and what was taken must come back.
-fn end(scenario: &Scenario, driver: &Driver, channels: Vec<Channel>, tally: &Tally) {
+fn end(scenario: &Scenario, driver: &Driver, channels: Vec<Channel>, faults: &FaultBook, tally: &Tally) {
     SimPause.sleep(SETTLE);
+    let fired = faults.fired();
     let mut found = world::look(|events| {
-        let mut found = judge::dpcs(events);
-        found.extend(judge::counters(driver, &channels, events));
+        let mut found = judge::dpcs(events, &fired);
+        found.extend(judge::counters(driver, &channels, events, &fired));
         found
     });
     let counts = tally.note(|counts| {
