@@ -17,4 +17,4 @@ pub use class::Class;
 pub use experiment::{Experiment, Id};
 pub use observation::{Fired, Observation};
 pub use place::{Golden, Infra, Limits, Place};
-pub use record::{Header, Outcome, Record};
+pub use record::{Header, Minimal, Outcome, Record};
