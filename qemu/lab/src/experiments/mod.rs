@@ -13,6 +13,8 @@ pub mod class;
 
 pub mod record;
 
+pub mod report;
+
 pub use class::Class;
 pub use experiment::{Experiment, Id};
 pub use observation::{Fired, Observation};
