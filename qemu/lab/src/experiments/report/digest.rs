@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ioat_stage::Rule;
 
-use super::known::Known;
+use crate::experiments::expected::Known;
 use crate::experiments::{Class, Header, Id, Minimal, Outcome, Record};
 
 /// What a rule does and where, in words.
@@ -122,7 +122,7 @@ impl Digest {
             self.classes.add(outcome.class);
             let faults: BTreeSet<Fault> = faults(outcome).into_iter().collect();
             faults.into_iter().for_each(|fault| self.cells.entry(fault).or_default().add(outcome.class));
-            let expected = known.iter().position(|known| known.matches(outcome));
+            let expected = known.iter().position(|known| known.covers(outcome));
             met.extend(expected);
             if outcome.class.is_finding() {
                 let reason = expected.map(|number| known[number].reason.clone());

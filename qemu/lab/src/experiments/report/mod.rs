@@ -1,10 +1,10 @@
 //! What many records say together: for a terminal, for a program, for a CI, and as one page for a person.
 
+mod command;
+
 mod digest;
 
 mod interval;
-
-mod known;
 
 mod text;
 
@@ -18,9 +18,9 @@ mod picture;
 
 mod page;
 
+pub use command::{Arguments, run};
 pub use digest::{Cell, Digest, Group};
 pub use interval::{Interval, none_seen, wilson};
-pub use known::Known;
 
 /// A form of a report.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, clap::ValueEnum)]

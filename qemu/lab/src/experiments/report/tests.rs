@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::experiments::expected::Known;
 use crate::experiments::{Class, Fired, Header, Id, Minimal, Observation, Outcome, Record};
 
 fn header() -> Record {
@@ -64,7 +65,7 @@ fn records() -> Vec<Record> {
 
 fn known(class: Class, point: &str) -> Known {
     let reason = format!("{point} is like that");
-    Known { class: Some(class), point: Some(point.into()), action: None, signature: None, reason }
+    Known { class, point: Some(point.into()), action: None, signature: None, reason }
 }
 
 #[test]
