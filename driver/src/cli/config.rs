@@ -152,7 +152,8 @@ pub(crate) fn conformance(flags: ConformanceArguments) -> Result<Conformance, Us
     // clap has seen to it that --ktap comes with nothing that contradicts it.
     let ConformanceArguments { on: place, only, list, json, ktap: _, table } = flags;
     let PlaceArguments { on: text, profile } = place;
-    let flags = OnArguments { on: text, channels: None, vectors: None, profile, fault: Vec::new(), control: None };
+    let flags =
+        OnArguments { on: text, channels: None, vectors: None, profile, fault: Vec::new(), control: None };
     let on = on(flags)?;
     let only = chosen(&only)?;
     let work = match (list, table.is_empty(), json) {
@@ -349,7 +350,14 @@ mod tests {
     use super::*;
 
     fn flags(on: &str) -> OnArguments {
-        OnArguments { on: on.into(), channels: None, vectors: None, profile: None, fault: Vec::new(), control: None }
+        OnArguments {
+            on: on.into(),
+            channels: None,
+            vectors: None,
+            profile: None,
+            fault: Vec::new(),
+            control: None,
+        }
     }
 
     #[test]
@@ -381,7 +389,8 @@ mod tests {
         assert_eq!((elsewhere.driver.len(), elsewhere.device.len()), (2, 0));
         let both = [fault, vec!["msix: nth(3) drop".to_owned()]].concat();
         let control = Some("/tmp/control".into());
-        let rules = OnArguments { fault: both.clone(), control: control.clone(), ..flags("socket:/tmp/dma.sock") };
+        let rules =
+            OnArguments { fault: both.clone(), control: control.clone(), ..flags("socket:/tmp/dma.sock") };
         let On::Socket(_, elsewhere) = on(rules).unwrap() else { panic!("it is a socket") };
         assert_eq!((elsewhere.driver.len(), elsewhere.device.len()), (2, 1));
         let sim = OnArguments { fault: both, control, ..flags("sim") };

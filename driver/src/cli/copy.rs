@@ -26,8 +26,7 @@ pub(crate) fn run(config: &Copy) -> anyhow::Result<()> {
     let opened = on::open(&config.on, trace.as_ref())?;
     let trace = opened.trace.clone();
     let faults = Some(opened.faults.clone());
-    let options =
-        Options { processors: *processors, timeout: *timeout, trace, faults, ..Options::default() };
+    let options = Options { processors: *processors, timeout: *timeout, trace, faults, ..Options::default() };
     let driver = Driver::open(opened.device.clone(), options);
     let driver = driver.with_context(|| format!("--on {}: opening the engine", config.on.written()))?;
     let channel = channel(&driver, config.channel)?;

@@ -4,12 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
+use ioat_stage::fault::Fired;
 use ioat_stage::pause::SharedPause;
 use ioat_stage::trace::Header;
-use ioat_stage::fault::Fired;
-use ioat_stage::{
-    FaultBook, NoTrace, Rule, Side, Switch, ThreadPause, Trace, TraceCounts, TraceWriter,
-};
+use ioat_stage::{FaultBook, NoTrace, Rule, Side, Switch, ThreadPause, Trace, TraceCounts, TraceWriter};
 use netdma::hw::{self, Device};
 
 use super::config::{Elsewhere, On, Sim, TraceTo};

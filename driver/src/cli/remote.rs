@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use ioat_stage::fault::Fired;
-use ioat_stage::sync::Mutex;
 #[cfg(feature = "script")]
 use ioat_stage::ArmedRule;
+use ioat_stage::fault::Fired;
+use ioat_stage::sync::Mutex;
 use ioat_stage::{Rule, RuleId};
 #[cfg(feature = "script")]
 use netdma::script::FaultDesk;

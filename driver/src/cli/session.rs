@@ -10,8 +10,8 @@ use std::time::Duration;
 use anyhow::Context;
 #[cfg(feature = "sim")]
 use ioat_stage::Side;
-use ioat_stage::{FaultBook, ThreadPause};
 use ioat_stage::pause::SharedPause;
+use ioat_stage::{FaultBook, ThreadPause};
 use netdma::hw;
 use netdma::script::{EventDesk, FaultDesk, Parts, Recording, Session, Sink, Table};
 

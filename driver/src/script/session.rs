@@ -99,7 +99,19 @@ impl Session {
     /// # Errors
     /// When the device does not answer.
     pub fn open(parts: Parts) -> Result<Rc<Self>, HwError> {
-        let Parts { device, place, force, faults, of_driver, events, arguments, limit, interrupt, table, sink } = parts;
+        let Parts {
+            device,
+            place,
+            force,
+            faults,
+            of_driver,
+            events,
+            arguments,
+            limit,
+            interrupt,
+            table,
+            sink,
+        } = parts;
         let vendor = device.read16(Space::Config, 0x00)?;
         let tables = tables(vendor, device.read16(Space::Config, 0x02)?, table);
         let registers = Registers::on(&device, &tables.map_err(|error| HwError::Open(error.to_string()))?)?;

@@ -328,7 +328,7 @@ pub(super) const fn knows(point: Point, filter: &Filter) -> bool {
             None => described,
         },
         Filter::Size(_) => accessed || described || matches!(point, Transport),
-        Filter::Vector(_) => matches!(point, Msix | Point::Isr | Point::Queue),
+        Filter::Vector(_) => matches!(point, Msix | Point::Isr | Point::Queue | Point::Dpc),
         Filter::State(_) => matches!(point, Doorbell | Point::State | Point::Reset | Msix | Complete),
         Filter::Time(_) | Filter::After(_) | Filter::ByCommand => true,
     }

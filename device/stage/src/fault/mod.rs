@@ -18,6 +18,10 @@ pub mod catalog;
 
 mod parse;
 
+mod table;
+
+mod errata;
+
 mod error;
 
 mod check;
@@ -36,11 +40,13 @@ use crate::stage::Stage;
 pub use action::Action;
 pub use check::{RuleContext, RulePlace, SetError, check_all};
 pub use engine::{ArmedRule, Clock, FaultBook, Fired, OnFired, RuleFaults, RuleId};
+pub use errata::{ERRATA, Erratum, expand, expand_all};
 pub use error::RuleError;
 pub use filter::{FILTERS, Filter, Flags, Form, Operation};
 pub use range::Range;
 pub use register::Register;
 pub use rule::{Channels, Rule, SHAPE};
+pub use table::Written;
 pub use trigger::{Chance, TRIGGERS, Trigger};
 
 /// Where the device, or the driver behind it, may be told to deviate. Stages by their own words, the two halves of a copy,

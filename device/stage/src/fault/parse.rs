@@ -5,7 +5,7 @@ use std::str::FromStr;
 use super::catalog::{self, CATALOG};
 use super::filter::names;
 use super::rule::is_name;
-use super::{Action, Filter, Point, Rule, RuleError, Trigger};
+use super::{Action, FILTERS, Filter, Point, Rule, RuleError, TRIGGERS, Trigger};
 
 impl FromStr for Rule {
     type Err = RuleError;
@@ -101,13 +101,16 @@ impl Draft<'_> {
     }
 
     pub(super) fn finish(self) -> Result<Rule, RuleError> {
-        let Self { text, name, point, filters, triggers, action } = self;
+        let Self { text, name, point, mut filters, mut triggers, action } = self;
         let missing = |hint| RuleError::shape(text, hint);
         let point = point.ok_or_else(|| missing(": there is no point"))?;
         let action = action.ok_or_else(|| missing(": there is no action"))?;
         if triggers.is_empty() {
             return Err(missing(": there is no trigger"));
         }
+        // In one order, so that the same rule is the same text, and a table's keys have none.
+        filters.sort_by_key(|filter| FILTERS.iter().position(|form| form.word == filter.word()));
+        triggers.sort_by_key(|trigger| TRIGGERS.iter().position(|form| form.word == trigger.word()));
         let rule = Rule { name, point, filters, triggers, action };
         rule.possible()?;
         Ok(rule)
@@ -143,7 +146,7 @@ fn split_filters(head: &str) -> Option<(&str, Option<&str>)> {
 }
 
 /// The words of a text; what is in parentheses is one with what stands before them.
-fn words(text: &str) -> Vec<&str> {
+pub(super) fn words(text: &str) -> Vec<&str> {
     let (mut depth, mut start) = (0_u32, None);
     let mut words = Vec::new();
     for (at, letter) in text.char_indices() {

@@ -15,9 +15,11 @@ pub struct Rule {
     pub name: Option<String>,
     /// Where.
     pub point: Point,
-    /// Which operations it counts: those that match all of them. Each word at most once.
+    /// Which operations it counts: those that match all of them. Each word at most once, in the order of
+    /// [`FILTERS`](super::FILTERS).
     pub filters: Vec<Filter>,
-    /// At which of those it fires: where all of them hold. At least one; each word at most once.
+    /// At which of those it fires: where all of them hold. At least one; each word at most once, in the order of
+    /// [`TRIGGERS`](super::TRIGGERS).
     pub triggers: Vec<Trigger>,
     /// What.
     pub action: Action,

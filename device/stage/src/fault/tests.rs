@@ -8,8 +8,8 @@ use super::*;
 
 #[test]
 fn every_part_of_a_rule_is_read() {
-    let text = "second = copy[ch=1, dst=0x1000..0x2000, op=fill, size=64, flags=fence+interrupt, t=1ms..2ms, after=first]: \
-                every(2) after(4) p(0.25, 9) times(3) corrupt(17, 0x80)";
+    let text = "second = copy[after=first, ch=1, dst=0x1000..0x2000, op=fill, size=64, flags=fence+interrupt, t=1ms..2ms]: \
+                after(4) every(2) p(0.25, 9) times(3) corrupt(17, 0x80)";
     let rule: Rule = text.parse().unwrap();
     assert_eq!(rule.name.as_deref(), Some("second"));
     assert_eq!((rule.point, rule.channel(), rule.after()), (Point::Copy, Some(1), Some("first")));
@@ -262,10 +262,14 @@ fn trigger() -> impl Strategy<Value = Trigger> {
     ]
 }
 
-/// Each word once.
-fn once<T>(items: Vec<T>, word: impl Fn(&T) -> &'static str) -> Vec<T> {
-    let mut seen = std::collections::BTreeSet::new();
-    items.into_iter().filter(|item| seen.insert(word(item))).collect()
+/// Each word once, in the table's order.
+fn once<T>(items: Vec<T>, table: &[Form], word: impl Fn(&T) -> &'static str) -> Vec<T> {
+    let mut by_place = std::collections::BTreeMap::new();
+    for item in items {
+        let place = table.iter().position(|form| form.word == word(&item)).unwrap();
+        by_place.insert(place, item);
+    }
+    by_place.into_values().collect()
 }
 
 prop_compose! {
@@ -279,8 +283,8 @@ prop_compose! {
         Rule {
             name,
             point: entry.point,
-            filters: once(filters, Filter::word),
-            triggers: once(triggers, |trigger| trigger.word()),
+            filters: once(filters, FILTERS, Filter::word),
+            triggers: once(triggers, TRIGGERS, |trigger| trigger.word()),
             action: Action::parse(entry.samples[sample.index(entry.samples.len())]).unwrap(),
         }
     }

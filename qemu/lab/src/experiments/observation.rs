@@ -63,6 +63,9 @@ pub struct Observation {
     pub fired: Vec<Fired>,
     /// How long it took: virtual time in the simulator, else wall time.
     pub took_ns: u64,
+    /// Trace events around the last fault, oldest first, in the words of a trace file's lines; only where the class is a finding.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub events: Vec<serde_json::Value>,
     /// What the device saw: counters and states, by name, for the report.
     #[serde(skip_serializing_if = "serde_json::Map::is_empty")]
     pub device: serde_json::Map<String, serde_json::Value>,

@@ -60,12 +60,7 @@ fn twice(fired: &[Fired]) -> impl Iterator<Item = (u32, u64)> {
 }
 
 /// The driver's counters say what the events say.
-pub(super) fn counters(
-    driver: &Driver,
-    channels: &[Channel],
-    events: &[Stamped],
-    fired: &[Fired],
-) -> Found {
+pub(super) fn counters(driver: &Driver, channels: &[Channel], events: &[Stamped], fired: &[Fired]) -> Found {
     let mut found = Found::new();
     let count = |stage| events.iter().filter(|stamped| stamped.event.stage == stage).count() as u64;
     let processors = driver.processors();

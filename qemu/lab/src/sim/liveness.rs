@@ -23,7 +23,12 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Disarms everything and runs a clean batch on every channel. False if one failed: then the engine has to be
 /// opened again ([`reopened`]).
-pub(super) fn channels(driver: &Driver, channels: &[Channel], faults: &FaultBook, tally: &Tally) -> bool {
+pub(super) fn channels(
+    driver: &Driver,
+    channels: &[Channel],
+    faults: &Arc<FaultBook>,
+    tally: &Tally,
+) -> bool {
     disarm(faults, tally);
     let failed = tally.note(|counts| !counts.failures.is_empty());
     let mut well = true;
@@ -59,12 +64,7 @@ pub(super) fn reopened(scenario: &Scenario, device: &Device, faults: &Arc<FaultB
     }
 }
 
-fn tried(
-    scenario: &Scenario,
-    device: &Device,
-    faults: &Arc<FaultBook>,
-    tally: &Tally,
-) -> Result<(), String> {
+fn tried(scenario: &Scenario, device: &Device, faults: &Arc<FaultBook>, tally: &Tally) -> Result<(), String> {
     let driver = Driver::open(device.clone(), run::options(scenario, faults))
         .map_err(|error| format!("opening the engine again: {error}"))?;
     let channels =
@@ -110,12 +110,14 @@ fn gone(device: &Device) -> bool {
     read.is_err() || count == [0xff]
 }
 
+/// The clean work is neither disturbed nor counted.
 fn disarm(faults: &FaultBook, tally: &Tally) {
-    let armed = faults.rules();
-    for rule in &armed {
-        faults.disarm(rule.id);
+    let accesses = faults.accesses();
+    if !accesses.is_empty() {
+        tally.note(|counts| counts.accesses = accesses);
+        faults.census(false);
     }
-    if !armed.is_empty() {
-        tally.note(|counts| counts.armed = armed);
+    for rule in faults.rules() {
+        faults.disarm(rule.id);
     }
 }

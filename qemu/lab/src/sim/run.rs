@@ -69,6 +69,8 @@ pub fn run_by(scenario: &Arc<Scenario>, seed: u64, choices: Choices) -> (Report,
 
 /// The world's first task.
 pub(super) fn everything(scenario: &Arc<Scenario>, seed: u64, faults: &Arc<FaultBook>, tally: &Tally) {
+    // The clock of rules that wait for a time.
+    faults.set_clock(Arc::new(world::now_ns));
     if !scenario.client.is_empty() {
         path(scenario, seed, faults, tally);
     }
@@ -266,13 +268,7 @@ fn work(scenario: &Arc<Scenario>, seed: u64, driver: &Driver, channels: &[Channe
 }
 
 /// Everything is still: the counters must add up, and what was taken must come back.
-fn end(
-    scenario: &Scenario,
-    driver: &Driver,
-    channels: Vec<Channel>,
-    faults: &FaultBook,
-    tally: &Tally,
-) {
+fn end(scenario: &Scenario, driver: &Driver, channels: Vec<Channel>, faults: &FaultBook, tally: &Tally) {
     SimPause.sleep(SETTLE);
     let fired = faults.fired();
     let mut found = world::look(|events| {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use ioat_stage::ArmedRule;
+use ioat_stage::{Access, Point};
 use netdma::client::Error;
 use netdma::contract::{ChannelError, NetDmaStatus};
 
@@ -17,6 +17,9 @@ pub(super) struct Tally {
     /// It is an experiment: failures are facts to be written down, whatever the scenario expects.
     pub(super) trial: bool,
 }
+
+/// Operations by point, channel (none: of no channel) and direction.
+pub type Accesses = BTreeMap<(Point, Option<u8>, Option<Access>), u64>;
 
 /// The counts.
 #[derive(Clone, Debug, Default)]
@@ -37,8 +40,8 @@ pub(super) struct Counts {
     pub(super) failures: Vec<String>,
     /// In an experiment: virtual time when the last client had ended.
     pub(super) worked_ns: Option<u64>,
-    /// In an experiment: the rules and their counts when they were disarmed.
-    pub(super) armed: Vec<ArmedRule>,
+    /// In a golden run: operations by point, channel and direction, until the clean work began.
+    pub(super) accesses: Accesses,
     /// In an experiment: the device no longer answers, whatever its driver does.
     pub(super) gone: bool,
 }

@@ -99,7 +99,8 @@ fn event(stage: Stage, requested: u64, len: u64) -> Stamped {
 
 #[test]
 fn a_dpc_that_did_not_run_or_ran_twice_or_was_never_asked_for_is_found() {
-    let kinds = |events: &[Stamped]| judge::dpcs(events, &[]).iter().map(|(wrong, _)| *wrong).collect::<Vec<_>>();
+    let kinds =
+        |events: &[Stamped]| judge::dpcs(events, &[]).iter().map(|(wrong, _)| *wrong).collect::<Vec<_>>();
     let queued = event(Stage::Queue, 0b11, 0b10);
     let ran = event(Stage::Dpc, 0, 1);
     assert_eq!(kinds(&[queued, ran]), []);
@@ -192,9 +193,10 @@ fn a_task_that_waits_for_ever_and_one_that_panics_are_found_and_the_next_world_i
 
 #[test]
 fn time_passes_only_when_nobody_can_run_and_deadlines_cost_nothing() {
-    let Past { time_ns, switches, .. } = world::run(1, Choices::Seed, Limits { time_ns: u64::MAX, ..LIMITS }, || {
-        SimPause.sleep(std::time::Duration::from_secs(3600));
-    });
+    let Past { time_ns, switches, .. } =
+        world::run(1, Choices::Seed, Limits { time_ns: u64::MAX, ..LIMITS }, || {
+            SimPause.sleep(std::time::Duration::from_secs(3600));
+        });
     assert!((3_600_000_000_000..3_600_000_010_000).contains(&time_ns), "{time_ns}");
     assert!(switches < 10);
 }

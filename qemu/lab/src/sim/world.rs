@@ -133,12 +133,7 @@ thread_local! {
 }
 
 /// Runs `main` as the first task of a world of its own, until every task has ended or none can go on.
-pub(super) fn run(
-    seed: u64,
-    choices: Choices,
-    limits: Limits,
-    main: impl FnOnce() + Send + 'static,
-) -> Past {
+pub(super) fn run(seed: u64, choices: Choices, limits: Limits, main: impl FnOnce() + Send + 'static) -> Past {
     quiet_panics();
     let mut random = Random::new(seed, 0);
     // Some seeds change at nearly every point, some seldom: short races and long absences.

@@ -5,7 +5,7 @@ pub mod sim;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use ioat_stage::Point;
+use ioat_stage::{Access, Point};
 
 use super::campaign::{Campaign, PlaceName};
 use super::experiment::Experiment;
@@ -23,8 +23,8 @@ pub struct Golden {
     pub took_ns: u64,
     /// Operations of each point and channel; none where an operation has no channel.
     pub operations: BTreeMap<(Point, Option<u8>), u64>,
-    /// Of those, reads, at points where the driver reads and writes; empty where the place cannot tell.
-    pub reads: BTreeMap<(Point, Option<u8>), u64>,
+    /// The same by direction too, for actions that work on one direction only; empty where the place cannot tell.
+    pub accesses: BTreeMap<(Point, Option<u8>, Option<Access>), u64>,
     /// Facts of this run; anything but time and operations means that the workload fails without any fault.
     pub observation: Observation,
 }

@@ -1,5 +1,6 @@
 //! The simulator as a place: an experiment is a scenario, rules and a seed, in virtual time, and the same every time.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,11 +40,15 @@ impl SimPlace {
 
 impl Place for SimPlace {
     fn golden(&mut self, seed: u64) -> Result<Golden, Infra> {
-        let (trial, census) = trial::census(&self.scenario, seed);
+        let (trial, accesses) = trial::census(&self.scenario, seed);
         let took_ns = trial.worked_ns;
         let limits = Limits { hang: Duration::MAX, degraded: Duration::MAX };
         let observation = self.observed(trial, &limits);
-        Ok(Golden { took_ns, operations: census.operations, reads: census.reads, observation })
+        let mut operations = BTreeMap::new();
+        for ((point, channel, _), count) in &accesses {
+            *operations.entry((*point, *channel)).or_default() += count;
+        }
+        Ok(Golden { took_ns, operations, accesses, observation })
     }
 
     fn run(&mut self, experiment: &Experiment, limits: &Limits) -> Result<Observation, Infra> {
