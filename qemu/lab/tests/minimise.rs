@@ -65,7 +65,7 @@ fn of_many_rules_the_one_that_is_the_cause_is_left_and_its_workload_is_the_least
     assert_eq!(rules.len(), 1, "{rules:?}");
     assert!(rules[0].starts_with("copy: nth(2) corrupt(0"), "{rules:?}");
     assert_eq!(minimum.symptom.class, Class::SilentDataCorruption);
-    assert!(minimum.fails_alone && minimum.is_minimal && minimum.tried_for_proof > 0, "{minimum:?}");
+    assert!(minimum.fails_alone && minimum.left_early.is_none() && minimum.tried_for_proof > 0, "{minimum:?}");
     let scenario = &minimum.candidate.scenario;
     assert_eq!((scenario.client.len(), scenario.client[0].tasks.get()), (1, 1));
     assert_eq!((scenario.device.channels.get(), scenario.driver.processors.get()), (1, 1));
@@ -119,7 +119,7 @@ fn a_mark_cleared_late_comes_down_to_two_interrupts_on_one_processor() {
     let storm = &minimised.minimum.candidate.scenario.storm;
     assert_eq!(storm.len(), 1);
     assert!(storm[0].interrupts.get() <= 3 && storm[0].dpcs.get() == 1, "{}", minimised.file);
-    assert!(minimised.minimum.fails_alone && minimised.minimum.is_minimal, "{:?}", minimised.minimum);
+    assert!(minimised.minimum.fails_alone && minimised.minimum.left_early.is_none(), "{:?}", minimised.minimum);
     let shortest = minimised.schedule.unwrap();
     assert!(shortest.is_minimal && shortest.passes.is_some(), "{:?}", shortest.fails.taken);
 }
@@ -138,7 +138,7 @@ fn a_limit_on_runs_ends_the_search_and_says_so() {
     let text = "fault = ['copy: nth(3) corrupt(0)']\n[[client]]\ntasks = 4\n";
     let scenario = Scenario::parse(text, "limited.toml").unwrap();
     let minimised = minimum(&scenario, failing(&scenario, 50), 12);
-    assert!(!minimised.minimum.is_minimal && minimised.minimum.runs <= 13, "{:?}", minimised.minimum);
+    assert!(minimised.minimum.left_early.is_some() && minimised.minimum.runs <= 13, "{:?}", minimised.minimum);
 }
 
 /// Invariant 7: writing the switches down changes nothing, and they are the whole of what the seed chose.

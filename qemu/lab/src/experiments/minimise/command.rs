@@ -24,7 +24,7 @@ pub struct Arguments {
     #[command(flatten)]
     which: Which,
     /// Instead: a scenario of `netdma-lab sim`, with its --seed, judged by its own expectations
-    #[arg(long, value_name = "SCENARIO", requires = "seed", conflicts_with_all = ["campaign", "fault"])]
+    #[arg(long, value_name = "SCENARIO", requires = "seed", conflicts_with_all = ["campaign", "rule"])]
     scenario: Option<String>,
     /// The most runs of the search, and as many again for the schedule
     #[arg(long, value_name = "N", default_value_t = 5000, value_parser = clap::value_parser!(u64).range(1..))]
@@ -84,16 +84,16 @@ fn of_scenario(name: &str, seed: u64, search: &Search<'_>) -> Result<Named, Trou
 
 /// What is said of the smallest.
 fn text(minimised: &Minimised, again: &str) -> String {
-    let Minimum { symptom, steps, runs, fails_alone, is_minimal, tried_for_proof, .. } = &minimised.minimum;
+    let Minimum { symptom, steps, runs, fails_alone, left_early, tried_for_proof, .. } = &minimised.minimum;
     let mut text = format!("{symptom}\n{} steps in {runs} runs:\n", steps.len());
     text.extend(steps.iter().map(|step| format!("  {step}\n")));
     text += match fails_alone {
         true => "the smallest fails alone: run afresh, it failed in the same way\n",
         false => "run afresh, the smallest did NOT fail in the same way: what it depends on is not in its file\n",
     };
-    text += &match is_minimal {
-        true => format!("nothing more can be left out: {tried_for_proof} further steps were tried, and none fails so\n"),
-        false => "the limit on runs came first: it may be smaller still, with more --runs\n".to_owned(),
+    text += &match left_early {
+        None => format!("nothing more can be left out: {tried_for_proof} further steps were tried, and none fails so\n"),
+        Some(why) => format!("{why}: it may be smaller still\n"),
     };
     text += &format!("\n{}\nagain: {again}\n", minimised.file.trim_end());
     text

@@ -19,8 +19,8 @@ use crate::sim::schedule::Choices;
 use crate::sim::trial::{self, Trial};
 use crate::sim::{Scenario, run_by};
 
-/// Runs that cannot be ended keep their memory; after so many the process has lost enough.
-const STUCK_MOST: u64 = 4000;
+/// Runs that cannot be ended keep their stacks, mappings and descriptors; after so many the process has lost enough.
+const STUCK_MOST: u64 = 300;
 
 /// How something fails: what can be made smaller. What says nothing, or is as it should be, is no failure.
 fn failure(observation: &Observation) -> Option<Symptom> {
@@ -94,12 +94,12 @@ impl Simulator {
 
 impl Judge for Simulator {
     fn judge(&mut self, candidate: &Candidate) -> Result<Option<Symptom>, Infra> {
-        if self.stuck > STUCK_MOST {
-            return Err(Infra(anyhow::anyhow!(
-                "{STUCK_MOST} runs could not be ended, and what they hold is lost to this process: give fewer --runs"
-            )));
-        }
         Ok(self.play(candidate, Choices::Seed).symptom)
+    }
+
+    fn spent(&self) -> Option<String> {
+        let text = || format!("{STUCK_MOST} runs could not be ended, and what they hold is lost to this process");
+        (self.stuck >= STUCK_MOST).then(text)
     }
 }
 
@@ -112,6 +112,11 @@ pub struct OnStage<'a> {
 impl Stage for OnStage<'_> {
     fn play(&mut self, choices: Choices) -> Played {
         self.simulator.play(self.candidate, choices)
+    }
+
+    fn is_spent(&self) -> bool {
+        // As many again as the search may have lost.
+        self.simulator.stuck >= 2 * STUCK_MOST
     }
 }
 

@@ -22,6 +22,11 @@ pub struct Played {
 pub trait Stage {
     /// Plays one.
     fn play(&mut self, choices: Choices) -> Played;
+
+    /// It had better play no more.
+    fn is_spent(&self) -> bool {
+        false
+    }
 }
 
 /// The shortest failing schedule beside its nearest passing one.
@@ -86,7 +91,7 @@ struct Player<'a> {
 
 impl Player<'_> {
     fn fails(&mut self, switches: &[Switch], says: &str) -> Result<bool, Over> {
-        if self.runs >= self.most_runs {
+        if self.runs >= self.most_runs || self.stage.is_spent() {
             return Err(Over);
         }
         self.runs += 1;

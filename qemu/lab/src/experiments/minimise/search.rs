@@ -13,6 +13,11 @@ pub trait Judge {
     /// # Errors
     /// [`Infra`]: the machine room failed, and nothing is known of the candidate.
     fn judge(&mut self, candidate: &Candidate) -> Result<Option<Symptom>, Infra>;
+
+    /// Why it had better run no more; none while it can.
+    fn spent(&self) -> Option<String> {
+        None
+    }
 }
 
 /// How long to search, and who is told.
@@ -39,8 +44,8 @@ pub struct Minimum {
     pub runs: u64,
     /// It was run again, afresh, and failed in the same way.
     pub fails_alone: bool,
-    /// Everything less of the kinds that are known was tried, and none of it fails so.
-    pub is_minimal: bool,
+    /// Why the search ended early; none: everything less of the kinds that are known was tried, and none of it fails so.
+    pub left_early: Option<String>,
     /// What could be less, and was tried for the proof.
     pub tried_for_proof: u64,
 }
@@ -58,7 +63,7 @@ pub enum SearchError {
 
 /// Why a search ends before its proof.
 enum End {
-    Runs,
+    Early(String),
     Infra(Infra),
 }
 
@@ -79,16 +84,16 @@ impl Search<'_> {
             steps: Vec::new(),
             tried_for_proof: 0,
         };
-        let is_minimal = match at_work.everything() {
-            Ok(()) => true,
-            Err(End::Runs) => false,
+        let left_early = match at_work.everything() {
+            Ok(()) => None,
+            Err(End::Early(why)) => Some(why),
             Err(End::Infra(infra)) => return Err(infra.into()),
         };
         let AtWork { best, steps, runs, tried_for_proof, .. } = at_work;
         (self.progress)(runs + 1, "the smallest, afresh");
         let fails_alone = judge.judge(&best)?.as_ref() == Some(&symptom);
         let runs = runs + 1;
-        Ok(Minimum { candidate: best, symptom, steps, runs, fails_alone, is_minimal, tried_for_proof })
+        Ok(Minimum { candidate: best, symptom, steps, runs, fails_alone, left_early, tried_for_proof })
     }
 }
 
@@ -169,8 +174,10 @@ impl AtWork<'_> {
     fn fails(&mut self, candidate: &Candidate, says: &str) -> Result<Option<u64>, End> {
         let others = (0..self.search.seeds).filter(|seed| *seed != candidate.seed);
         for seed in std::iter::once(candidate.seed).chain(others) {
-            if self.runs >= self.search.runs {
-                return Err(End::Runs);
+            let most = self.search.runs;
+            let early = || (self.runs >= most).then(|| format!("the limit of {most} runs came first"));
+            if let Some(why) = early().or_else(|| self.judge.spent()) {
+                return Err(End::Early(why));
             }
             self.runs += 1;
             (self.search.progress)(self.runs, says);

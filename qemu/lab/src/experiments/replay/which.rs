@@ -21,7 +21,7 @@ pub struct Which {
     campaign: Option<PathBuf>,
     /// With a campaign's file and no id: a rule. May be given several times
     #[arg(long, value_name = "RULE")]
-    fault: Vec<String>,
+    rule: Vec<String>,
     /// With a campaign's file and no id: the seed [default: 0]
     #[arg(long, value_name = "N")]
     pub(crate) seed: Option<u64>,
@@ -65,16 +65,16 @@ impl Which {
 
     /// The rules and the seed of the command line.
     fn written(&self, campaign: &Campaign) -> Result<Experiment, Trouble> {
-        if self.fault.is_empty() && self.seed.is_none() {
+        if self.rule.is_empty() && self.seed.is_none() {
             let text = format!(
-                "{}: this is a campaign's file: which experiment? Give an id of `netdma-lab experiment plan {0}`, or --fault \
-                 RULE and --seed N",
+                "{}: this is a campaign's file: which experiment? Give an id of `netdma-lab experiment plan {0}`, or --rule RULE \
+                 and --seed N",
                 campaign.file
             );
             return Err(Trouble::Usage(text));
         }
-        let rules = self.fault.iter().map(|rule| rule.parse::<Rule>()).collect::<Result<Vec<_>, _>>();
-        let rules = rules.map_err(|error| Trouble::Usage(format!("--fault: {error}")))?;
+        let rules = self.rule.iter().map(|rule| rule.parse::<Rule>()).collect::<Result<Vec<_>, _>>();
+        let rules = rules.map_err(|error| Trouble::Usage(format!("--rule: {error}")))?;
         let seed = self.seed.unwrap_or(0);
         let id = identity::id(&campaign.place.to_string(), &campaign.workload_hash, &rules, seed);
         Ok(Experiment { id, rules, seed })
@@ -139,10 +139,10 @@ impl Which {
     }
 
     fn nothing_else(&self, with: &str) -> Result<(), Trouble> {
-        if self.fault.is_empty() && self.seed.is_none() {
+        if self.rule.is_empty() && self.seed.is_none() {
             return Ok(());
         }
-        Err(Trouble::Usage(format!("--fault and --seed with {with}: it has its own rules and its seed: leave them out")))
+        Err(Trouble::Usage(format!("--rule and --seed with {with}: it has its own rules and its seed: leave them out")))
     }
 }
 
@@ -159,7 +159,7 @@ fn recorded(text: &str, place: &str, id: &Id) -> Result<(Header, Outcome), Troub
         match serde_json::from_str::<Record>(line) {
             Ok(Record::Header(one)) => header = Some(one),
             Ok(Record::Result(one)) if one.id == *id => found = header.clone().map(|header| (header, *one)),
-            Ok(Record::Result(_)) => {}
+            Ok(Record::Result(_) | Record::Minimal(_)) => {}
             Err(_) if Some(number) == last && !text.ends_with('\n') => {}
             Err(error) => {
                 return Err(Trouble::Usage(format!("{place}:{}: no line of a journal: {error}", number + 1)));
@@ -178,11 +178,13 @@ fn words_of_line(line: &str) -> Result<Option<Vec<String>>, Trouble> {
     Ok(ours.then(|| words.split_off(3)))
 }
 
-/// A shell's words: blanks part them, quotes keep them together.
+/// A shell's words: blanks part them, quotes keep them together, a backslash outside of quotes takes the next letter as it is.
 fn words(line: &str) -> Result<Vec<String>, Trouble> {
     let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
-    for one in line.chars() {
+    let mut letters = line.chars();
+    while let Some(one) = letters.next() {
         match (quote, one) {
+            (None, '\\') => word.get_or_insert_default().extend(letters.next()),
             (Some(open), _) if open == one => quote = None,
             (None, '\'' | '"') => {
                 quote = Some(one);
@@ -224,12 +226,12 @@ mod tests {
 
     #[test]
     fn words_are_a_shells() {
-        let line = "netdma-lab experiment replay own.toml --seed 3 --fault 'msix: nth(3) drop' ''";
-        let expected = ["own.toml", "--seed", "3", "--fault", "msix: nth(3) drop", ""].map(str::to_owned);
+        let line = "netdma-lab experiment replay own.toml --seed 3 --rule 'msix: nth(3) drop' 'it'\\''s' ''";
+        let expected = ["own.toml", "--seed", "3", "--rule", "msix: nth(3) drop", "it's", ""].map(str::to_owned);
         assert_eq!(words_of_line(line).unwrap(), Some(expected.to_vec()));
         assert_eq!(words_of_line("own.toml").unwrap(), None);
         assert!(words_of_line("netdma-lab 'x").is_err());
         let which = parsed(expected[..5].to_vec()).unwrap();
-        assert_eq!((which.what, which.seed, which.fault.len()), (vec!["own.toml".to_owned()], Some(3), 1));
+        assert_eq!((which.what, which.seed, which.rule.len()), (vec!["own.toml".to_owned()], Some(3), 1));
     }
 }
