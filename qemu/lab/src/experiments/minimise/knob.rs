@@ -143,7 +143,7 @@ const fn span(
     Row { key, phase: Phase::Workload, least: 1, doubling: false, get, set }
 }
 
-static CLIENT: [Row; 19] = {
+static CLIENT: [Row; 20] = {
     let [tasks, batches] = of_client!(Workload, 1, tasks, batches);
     let [suspend, abort, reset, renew, forget, poll, fence, gap_us] =
         of_client!(Workload, 0, suspend, abort, reset, renew, forget, poll, fence, gap_us);
@@ -177,6 +177,18 @@ static CLIENT: [Row; 19] = {
             set: |scenario, at, to| {
                 // The first ones, named: without names a client uses all.
                 scenario.client[at].channels = (0..to).map(Within::new).collect();
+            },
+        },
+        Row {
+            key: "channels' highest",
+            phase: Phase::Depth,
+            least: 0,
+            doubling: false,
+            get: |scenario, at| highest(scenario, at),
+            set: |scenario, at, to| {
+                let channels = &mut scenario.client[at].channels;
+                channels.iter_mut().for_each(|channel| *channel = Within::new(channel.get().min(to)));
+                channels.dedup();
             },
         },
     ]
@@ -267,6 +279,11 @@ fn named(scenario: &Scenario, at: usize) -> u64 {
         0 => scenario.device.channels.get(),
         count => count as u64,
     }
+}
+
+/// The highest channel that a client names; 0 if it names none.
+fn highest(scenario: &Scenario, at: usize) -> u64 {
+    scenario.client[at].channels.iter().map(|channel| channel.get()).max().unwrap_or(0)
 }
 
 /// The upper end; the lower one goes with it.

@@ -147,7 +147,11 @@ impl AtWork<'_> {
         let mut at = 0;
         while let Some(less) = self.best.less().into_iter().filter(|less| less.phase == phase).nth(at) {
             // After a success the same place holds the next step of the same thing, or what comes after it.
-            if self.takes(&less)? {
+            let Some(candidate) = self.best.with(&less) else {
+                at += 1;
+                continue;
+            };
+            if self.takes(candidate, &less)? {
                 smaller = true;
             } else {
                 at += 1;
@@ -157,8 +161,7 @@ impl AtWork<'_> {
         Ok(smaller)
     }
 
-    fn takes(&mut self, less: &Less) -> Result<bool, End> {
-        let Some(candidate) = self.best.with(less) else { return Ok(false) };
+    fn takes(&mut self, candidate: Candidate, less: &Less) -> Result<bool, End> {
         match self.fails(&candidate, &less.says)? {
             None => Ok(false),
             Some(seed) => {

@@ -14,7 +14,7 @@ pub fn scenario(scenario: &Scenario, rules: &[Rule]) -> String {
     if !rules.is_empty() {
         let _ = writeln!(text, "fault = {}", list(rules.iter().map(|rule| quoted(&rule.to_string()))));
     }
-    tables(&mut text, scenario);
+    tables(&mut text, scenario, false);
     expect(&mut text, &scenario.expect);
     text
 }
@@ -27,7 +27,7 @@ pub fn campaign(scenario: &Scenario, head: &[(&str, String)], rules: &[Rule], mo
         let _ = writeln!(text, "{key} = {value}");
     }
     let _ = writeln!(text, "\n[[set]]\nrules = {}", list(rules.iter().map(|rule| quoted(&rule.to_string()))));
-    tables(&mut text, scenario);
+    tables(&mut text, scenario, true);
     // `[limits]` comes last, so that the campaign's own keys of it can follow.
     text + more
 }
@@ -38,7 +38,7 @@ pub fn quoted(text: &str) -> String {
     toml::Value::from(text).to_string()
 }
 
-fn tables(text: &mut String, scenario: &Scenario) {
+fn tables(text: &mut String, scenario: &Scenario, limits: bool) {
     device(text, &scenario.device);
     driver(text, &scenario.driver);
     for one in &scenario.client {
@@ -58,7 +58,7 @@ fn tables(text: &mut String, scenario: &Scenario) {
     keys.number("events", events, usual.events);
     keys.number("switches", switches, usual.switches);
     keys.number("virtual_ms", virtual_ms, usual.virtual_ms);
-    keys.table(text, "[limits]", true);
+    keys.table(text, "[limits]", limits);
 }
 
 fn device(text: &mut String, device: &Device) {
