@@ -12,6 +12,7 @@ use crate::doorbell::Rung;
 use crate::fetch::{ALIGNMENT_MASK, Position};
 use crate::lint::ChannelLint;
 use crate::msix::Latch;
+use crate::postponed::{Postponed, What};
 use crate::signals::{Signal, Signals};
 use crate::translate::Operation;
 
@@ -414,6 +415,11 @@ impl<F> Channel<F> {
             _ if drained => self.state = State::Idle(chain),
             _ => self.state = State::Active(chain),
         }
+    }
+
+    /// Work of this channel that is put off until later, or its next reset.
+    pub(crate) fn later(&self, after_ns: u64, what: What) -> Postponed {
+        Postponed { after_ns, channel: Some(self.number), resets: self.counters.resets, what }
     }
 
     /// What CHAINADDR and RESET have in common: no chain, nothing completed, nothing to stop.

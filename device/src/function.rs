@@ -21,6 +21,7 @@ use crate::memory::GuestMemory;
 use crate::msix::{self, InterruptSink};
 use crate::observer::Happening;
 use crate::path::Terms;
+use crate::postponed::{self, Postponed, What};
 use crate::profile::Profile;
 use crate::registers::{Piece, Target, channel_at, pieces};
 use crate::run::{Ending, Run};
@@ -161,6 +162,64 @@ impl<F: Faults, T: Trace> Function<F, T> {
         effects
     }
 
+    /// The device leaves the bus: reads are all ones, writes are lost, runs are abandoned, and no interrupt comes. After a time,
+    /// if one is given, it is back as after power-on.
+    pub fn remove(&self, after_ns: Option<u64>) -> Effects {
+        // First: no step begins from now on, and those that have begun are of an older generation after the reset.
+        self.unaffiliated.set_gone(true);
+        let effects = self.reset();
+        if let Some(after_ns) = after_ns {
+            self.unaffiliated.postpone(after_ns, What::Return);
+        }
+        effects
+    }
+
+    /// The device is plugged in again, as after power-on, if it was gone.
+    pub fn put_back(&self) -> Effects {
+        if !self.is_gone() {
+            return Effects::default();
+        }
+        let effects = self.reset();
+        self.unaffiliated.set_gone(false);
+        effects
+    }
+
+    /// It has left the bus.
+    pub fn is_gone(&self) -> bool {
+        F::ACTIVE && self.unaffiliated.is_gone()
+    }
+
+    /// Faults have put work off since it was last [taken](Self::take_postponed). To be asked after every access and step.
+    pub fn has_postponed(&self) -> bool {
+        self.unaffiliated.agenda.has_some()
+    }
+
+    /// What faults put off, for whoever has a clock.
+    pub fn take_postponed(&self) -> Vec<Postponed> {
+        self.unaffiliated.agenda.take()
+    }
+
+    /// Does what was put off, now that its time has come; nothing if a reset came in between.
+    pub fn carry_out<M: GuestMemory>(&self, postponed: Postponed, memory: &M) -> Effects {
+        let Postponed { channel: number, resets, what, .. } = postponed;
+        let current = match number {
+            Some(number) => self.channels[usize::from(number)].lock().counters.resets,
+            None => self.unaffiliated.resets(),
+        };
+        if current != resets {
+            return Effects::default();
+        }
+        match what {
+            What::Store { iova, bytes } => {
+                if self.unaffiliated.bus_master() && !self.is_gone() {
+                    postponed::store(memory, iova, &bytes);
+                }
+                Effects::default()
+            }
+            What::Return => self.put_back(),
+        }
+    }
+
     /// Tells the function that its sink delivers interrupts in another way from now on, so that INTx follows.
     pub fn delivery_changed(&self) {
         self.unaffiliated.delivery_changed();
@@ -175,7 +234,7 @@ impl<F: Faults, T: Trace> Function<F, T> {
     pub fn begin<M: GuestMemory>(&self, channel: usize, memory: M) -> Begin<M, F, T> {
         let Some(channel) = self.channels.get(channel) else { return Begin::Nothing(memory) };
         let mut channel = channel.lock();
-        if !self.unaffiliated.bus_master() {
+        if !self.unaffiliated.bus_master() || self.is_gone() {
             return Begin::Nothing(memory);
         }
         let chain = match channel.take_chain() {
@@ -199,6 +258,7 @@ impl<F: Faults, T: Trace> Function<F, T> {
             bytes: 0,
             ending: Ending::Stopped(None),
             watch: channel.watch(),
+            postponed: Vec::new(),
         })
     }
 
@@ -207,7 +267,7 @@ impl<F: Faults, T: Trace> Function<F, T> {
     /// # Panics
     /// If the run is another function's.
     pub fn finish<M>(&self, run: Run<M, F, T>) -> Finished<M> {
-        let Run { terms, memory, faults, chain, completed, current, dca, ending, bytes, .. } = run;
+        let Run { terms, memory, faults, chain, completed, current, dca, ending, bytes, postponed, .. } = run;
         let mut channel = self.channels[usize::from(terms.channel)].lock();
         channel.path_faults = Some(faults);
         let mut done = 0;
@@ -219,6 +279,9 @@ impl<F: Faults, T: Trace> Function<F, T> {
             channel.change_context(dca);
             self.publish(&mut channel, chain, ending);
             channel.count_step(done, bytes);
+            for (after_ns, what) in postponed {
+                self.unaffiliated.agenda.add(channel.later(after_ns, what));
+            }
         }
         if channel.hold.paused {
             let (channel, left) = (terms.channel, channel.hold.allowed);

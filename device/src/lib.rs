@@ -23,6 +23,8 @@ mod counters;
 
 mod signals;
 
+mod postponed;
+
 mod channel;
 
 mod channel_registers;
@@ -61,5 +63,6 @@ pub use counters::Counters;
 pub use function::{Begin, Effects, Finished, Function};
 pub use msix::InterruptSink;
 pub use observer::{Happening, Observer};
+pub use postponed::Postponed;
 pub use profile::{ChannelsError, Profile, VectorsError};
 pub use run::Run;

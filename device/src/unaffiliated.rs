@@ -6,11 +6,12 @@
 //! 2. the configuration space;
 //! 3. the general registers.
 //!
-//! The faults of register reads have a lock of their own, which is never held together with another. No lock is held
+//! The faults of register accesses have a lock of their own, which is never held together with another, and what they put off
+//! has one that may be taken last ([`crate::postponed`]). No lock is held
 //! while descriptors are executed, and the interrupt sink is called under 1 and 3: it must not block.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
 
 use ioat_spec::register::TailRegister;
 use ioat_spec::{ChanErr, GeneralRegister};
@@ -20,6 +21,7 @@ use crate::config_space::{COMMAND_BUS_MASTER, COMMAND_INTX_DISABLE, ConfigSpace,
 use crate::general::General;
 use crate::msix::InterruptSink;
 use crate::observer::Observed;
+use crate::postponed::{Agenda, Postponed, What};
 use crate::profile::Profile;
 use crate::registers::{Piece, Written};
 
@@ -33,6 +35,12 @@ pub(crate) struct Unaffiliated {
     sink: Arc<dyn InterruptSink>,
     /// Who watches from the bench.
     pub(crate) observed: Observed,
+    /// What faults put off.
+    pub(crate) agenda: Agenda,
+    /// The device has left the bus.
+    gone: AtomicBool,
+    /// Resets of the function, removals and returns.
+    resets: AtomicU64,
 }
 
 /// The general registers, and the level of INTx that follows from them.
@@ -50,13 +58,18 @@ impl Unaffiliated {
             general: Mutex::new(Upper { general: General::new(&profile), asserted: false }),
             sink,
             observed: Observed::default(),
+            agenda: Agenda::default(),
+            gone: AtomicBool::new(false),
+            resets: AtomicU64::new(0),
         }
     }
 
     /// Every register to its reset value; the channels are reset before.
     pub(crate) fn reset(&self) {
         // Every field is named here, so that a new one breaks the build until reset knows it.
-        let Self { profile, config, command, general, sink: _, observed: _ } = self;
+        let Self { profile, config, command, general, sink: _, observed: _, agenda: _, gone: _, resets } =
+            self;
+        resets.fetch_add(1, Ordering::AcqRel);
         {
             let mut config = config.lock();
             *config = ConfigSpace::new(profile);
@@ -70,6 +83,26 @@ impl Unaffiliated {
     /// The device may read and write memory and send messages.
     pub(crate) fn bus_master(&self) -> bool {
         self.command.load(Ordering::Acquire) & COMMAND_BUS_MASTER != 0
+    }
+
+    /// The device has left the bus: nothing that it is told or asked reaches it, and it does nothing.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::Acquire)
+    }
+
+    /// The device leaves the bus, or comes back.
+    pub(crate) fn set_gone(&self, gone: bool) {
+        self.gone.store(gone, Ordering::Release);
+    }
+
+    /// Resets of the function so far.
+    pub(crate) fn resets(&self) -> u64 {
+        self.resets.load(Ordering::Acquire)
+    }
+
+    /// Puts work of the function itself off, until its next reset.
+    pub(crate) fn postpone(&self, after_ns: u64, what: What) {
+        self.agenda.add(Postponed { after_ns, channel: None, resets: self.resets(), what });
     }
 
     pub(crate) fn config_read(&self, offset: u64, data: &mut [u8]) {

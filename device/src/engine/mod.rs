@@ -6,6 +6,7 @@
 
 mod backend;
 mod handle;
+mod timer;
 mod worker;
 
 use std::sync::Arc;
@@ -13,10 +14,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use ioat_stage::pause::Join;
+use ioat_stage::sync::Mutex;
 use ioat_stage::{Bell, Faults, Pause, Task, Trace};
 
 pub use backend::{Served, identity};
 
+use self::timer::Timetable;
 use crate::InterruptSink;
 use crate::function::{Effects, Function};
 use crate::lint::LintBook;
@@ -55,6 +58,10 @@ struct Shared<F: Faults, T: Trace> {
     work: Vec<Bell>,
     /// Rung whenever a worker has let go of the client's memory.
     released: Bell,
+    /// What faults put off, and when it is due.
+    timetable: Mutex<Timetable>,
+    /// Rung when there is more of it.
+    timer: Bell,
     stop: AtomicBool,
 }
 
@@ -97,6 +104,8 @@ where
             start_latency,
             work: (0..channels).map(|_| Bell::new()).collect(),
             released: Bell::new(),
+            timetable: Mutex::default(),
+            timer: Bell::new(),
             stop: AtomicBool::new(false),
         });
         let mut engine = Self { shared, workers: Vec::new() };
@@ -106,12 +115,19 @@ where
             let body = Box::new(move || worker::work(&shared, channel));
             engine.workers.push(engine.shared.pause.spawn(task, body)?);
         }
+        if F::ACTIVE {
+            let shared = Arc::clone(&engine.shared);
+            let task = Task { name: "timer".to_owned(), cpu: None };
+            let body = Box::new(move || timer::keep_time(&shared));
+            engine.workers.push(engine.shared.pause.spawn(task, body)?);
+        }
         Ok(engine)
     }
 
     /// Reads BAR0.
     pub fn bar_read(&self, offset: u64, data: &mut [u8]) {
         self.shared.function.bar_read(offset, data);
+        self.shared.settle();
     }
 
     /// Writes BAR0; returns when the write's effect holds.
@@ -127,6 +143,7 @@ where
     /// Reads configuration space.
     pub fn config_read(&self, offset: u64, data: &mut [u8]) {
         self.shared.function.config_read(offset, data);
+        self.shared.settle();
     }
 
     /// Writes configuration space; returns when the write's effect holds.
@@ -185,6 +202,7 @@ where
 
 impl<F: Faults, T: Trace> Shared<F, T> {
     fn apply(&self, effects: Effects) {
+        self.settle();
         for channel in channels(effects.wake, self.work.len()) {
             self.pause.ring(&self.work[channel]);
         }
@@ -217,7 +235,7 @@ impl<F: Faults, T: Trace> Drop for Engine<F, T> {
         let effects = self.shared.function.reset();
         self.shared.stop.store(true, Ordering::Release);
         self.shared.apply(effects);
-        for bell in &self.shared.work {
+        for bell in self.shared.work.iter().chain([&self.shared.timer]) {
             self.shared.pause.ring(bell);
         }
         for worker in self.workers.drain(..) {
