@@ -25,6 +25,8 @@ mod signals;
 
 mod postponed;
 
+mod deviation;
+
 mod channel;
 
 mod channel_registers;
@@ -59,6 +61,7 @@ pub mod server;
 
 pub mod control;
 
+pub use channel::Delay;
 pub use counters::Counters;
 pub use function::{Begin, Effects, Finished, Function};
 pub use msix::InterruptSink;
