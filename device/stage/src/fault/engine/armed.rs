@@ -106,7 +106,7 @@ impl Armed {
 
     /// Counts an operation of its point, if it matches. `now_ns` is asked only by a rule with a window.
     pub(super) fn count(&self, op: &Op, now_ns: impl Fn() -> Option<u64>) -> Option<Counted> {
-        if self.only.is_some() && self.only != op.access {
+        if (self.only.is_some() && self.only != op.access) || !op.can(self.rule.point, self.rule.action) {
             return None;
         }
         let channel_nth = self.by_channel[lane(op.channel)].fetch_add(1, Ordering::Relaxed) + 1;
