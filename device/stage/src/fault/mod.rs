@@ -2,20 +2,52 @@
 //!
 //! Production passes [`NoFaults`], which compiles away. An experiment passes [`RuleFaults`].
 
-mod action;
-pub mod catalog;
-mod engine;
 mod rule;
+
+mod range;
+
+mod register;
+
+mod filter;
+
+mod trigger;
+
+mod action;
+
+pub mod catalog;
+
+mod parse;
+
+mod table;
+
+mod errata;
+
+mod error;
+
+mod check;
+
+mod engine;
+
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 
-use ioat_spec::ChannelState;
+use ioat_spec::{ChannelState, Control, Opcode};
 
 use crate::stage::Stage;
 
 pub use action::Action;
-pub use engine::{ArmedRule, FaultBook, Fired, OnFired, RuleFaults, RuleId};
-pub use rule::{Rule, RuleError, Trigger};
+pub use check::{RuleContext, RulePlace, SetError, check_all};
+pub use engine::{ArmedRule, Clock, FaultBook, Fired, OnFired, RuleFaults, RuleId};
+pub use errata::{ERRATA, Erratum, expand, expand_all};
+pub use error::RuleError;
+pub use filter::{FILTERS, Filter, Flags, Form, Operation};
+pub use range::Range;
+pub use register::Register;
+pub use rule::{Channels, Rule, SHAPE};
+pub use table::Written;
+pub use trigger::{Chance, TRIGGERS, Trigger};
 
 /// Where the device, or the driver behind it, may be told to deviate. Stages by their own words, the two halves of a copy,
 /// and what lies beside the path.
@@ -144,7 +176,7 @@ impl fmt::Display for Point {
 }
 
 /// The direction of an access.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Access {
     /// The driver reads.
     Read,
@@ -165,6 +197,19 @@ pub struct Described {
     pub destination: u64,
     /// Its size.
     pub size: u32,
+}
+
+impl Described {
+    /// It moves data: it is no NULL and no context change.
+    #[must_use]
+    pub fn moves(&self) -> bool {
+        let control = Control::from_bits(self.control);
+        match Opcode::from_code(control.opcode()) {
+            Some(Opcode::Copy) => !control.null(),
+            Some(Opcode::ContextChange) => false,
+            _ => true,
+        }
+    }
 }
 
 /// The operation that a stage is about to do: what rules match on.
@@ -188,6 +233,24 @@ pub struct Op {
     pub state: Option<ChannelState>,
 }
 
+impl Op {
+    /// Whether this operation of that point can carry the action out. One that cannot is not counted by a rule.
+    #[must_use]
+    pub fn can(&self, point: Point, action: Action) -> bool {
+        match (point, action) {
+            // There are no data, and no addresses.
+            (Point::Copy, Action::Corrupt { .. }) | (Point::Translate, Action::Misaddress(_)) => {
+                self.described.is_none_or(|described| described.moves())
+            }
+            // All of it is written.
+            (Point::Write | Point::Complete, Action::Short(bytes)) => bytes < self.len,
+            // The word of a halt has no data that it could come before.
+            (Point::Complete, Action::Early) => self.state != Some(ChannelState::Halted),
+            _ => true,
+        }
+    }
+}
+
 /// What the stage shall do with this operation: what the specification says, or this.
 pub type Verdict = Option<Action>;
 
@@ -200,6 +263,12 @@ pub trait Faults: Send {
     /// takes the way of [`NoFaults`].
     fn armed(&mut self) -> bool {
         Self::ACTIVE
+    }
+
+    /// The verdict that [`at`](Self::at) would give on this operation, if it came now. Nothing is counted.
+    fn foresees(&mut self, point: Point, op: &Op) -> Verdict {
+        let _ = (point, op);
+        None
     }
 
     /// The verdict on one operation. Called exactly once per operation, so that counting works.
