@@ -72,7 +72,7 @@ impl Search<'_> {
         let symptom = judge.judge(first)?.ok_or(SearchError::Passes)?;
         let mut at_work = AtWork {
             search: self,
-            judge,
+            judge: &mut *judge,
             symptom: symptom.clone(),
             runs: 1,
             best: first.clone(),

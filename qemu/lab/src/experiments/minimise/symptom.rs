@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::experiments::class::Class;
 use crate::experiments::observation::Observation;
+use crate::sim::world::{Finding, Wrong};
 
 /// The class, and the beginning of the reason without its numbers. The campaign's signature names the rules too; those
 /// are what is being taken away here.
@@ -24,6 +25,27 @@ impl Symptom {
     pub fn of(observation: &Observation) -> Self {
         Self { class: observation.class(), words: words(observation.reason()) }
     }
+}
+
+/// How a run of `netdma-lab sim` fails, where a scenario says what is expected; none if nothing is wrong.
+#[must_use]
+pub fn of_findings(findings: &[Finding]) -> Option<Symptom> {
+    let finding = findings.first()?;
+    let class = match finding.wrong {
+        Wrong::Panic => Class::Crash,
+        Wrong::Deadlock | Wrong::Limit | Wrong::Pending | Wrong::LostInterrupt | Wrong::Dpc => Class::Hang,
+        Wrong::Corruption | Wrong::Completion | Wrong::Order | Wrong::Resource => Class::SilentDataCorruption,
+        Wrong::Outcome | Wrong::Conduct => Class::DetectedFailed,
+    };
+    Some(Symptom { class, words: words(&reason(finding)) })
+}
+
+/// A finding in one line, as an observation has it.
+#[must_use]
+pub fn reason(finding: &Finding) -> String {
+    let kind = serde_json::to_value(finding.wrong).ok();
+    let kind = kind.as_ref().and_then(serde_json::Value::as_str).unwrap_or_default();
+    format!("{kind}: {}", finding.text)
 }
 
 impl fmt::Display for Symptom {
