@@ -1,5 +1,11 @@
 //! Where experiments run. A place carries one out at a time and reports facts; it does not judge.
 
+pub mod guest;
+
+pub mod device_view;
+
+mod verdict;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
