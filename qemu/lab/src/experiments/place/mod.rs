@@ -2,6 +2,8 @@
 
 pub mod guest;
 
+pub mod attach;
+
 pub mod device_view;
 
 mod verdict;
@@ -63,11 +65,16 @@ pub fn open(campaign: &Campaign) -> Result<Box<dyn Place>, Infra> {
     match &campaign.place {
         PlaceName::Sim
         | PlaceName::Socket
-        | PlaceName::Vm
-        | PlaceName::VmIoatdma
-        | PlaceName::VmCommand(_)
-        | PlaceName::Attach(_) => {
+        | PlaceName::Vm => {
             Err(Infra(anyhow::anyhow!("the place '{}' is not part of this build", campaign.place)))
+        }
+        PlaceName::VmIoatdma | PlaceName::VmCommand(_) => Ok(Box::new(guest::GuestPlace::open(campaign)?)),
+        PlaceName::Attach(socket) => {
+            let command = campaign.command.as_deref().or(campaign.workload.as_deref());
+            let command = command.ok_or_else(|| {
+                Infra(anyhow::anyhow!("place 'attach' needs campaign.command: what has the driver do something"))
+            })?;
+            Ok(Box::new(attach::AttachPlace::open(socket, command)?))
         }
     }
 }

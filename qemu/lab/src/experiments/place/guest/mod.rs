@@ -8,6 +8,7 @@ mod attempt;
 pub mod dmatest;
 pub mod kernel_log;
 pub mod module;
+pub mod open;
 mod room;
 pub mod subject;
 
