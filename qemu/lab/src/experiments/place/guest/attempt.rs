@@ -50,12 +50,14 @@ impl Attempt<'_> {
     /// The whole pass. `Err` where the guest is gone or hangs.
     pub(super) fn run(&mut self) -> Result<(), Gone> {
         let begun = Instant::now();
-        let bound = self.load()?;
-        if bound {
-            self.work()?;
-        }
+        let used = self.use_it();
         self.took = begun.elapsed();
+        let bound = used?;
         let lines = self.hear()?;
+        if let (false, Some(module)) = (bound, &self.subject.module) {
+            // After the kernel's log, which says why.
+            self.facts.failures.push(format!("{} {NOT_TAKEN}", module.tested.name));
+        }
         if let (true, Work::DmaTest(_)) = (bound, &self.subject.work) {
             let noticed = !(self.facts.recoveries.is_empty() && self.facts.failures.is_empty());
             dmatest::judge(&lines, noticed, &mut self.facts);
@@ -64,9 +66,19 @@ impl Attempt<'_> {
             self.watch_the_silence()?;
         }
         let begun = Instant::now();
-        self.unload()?;
+        let unloaded = self.unload();
         self.took += begun.elapsed();
+        unloaded?;
         self.hear().map(drop)
+    }
+
+    /// Loads the module and has it work. False if the driver does not take the device.
+    fn use_it(&mut self) -> Result<bool, Gone> {
+        let bound = self.load()?;
+        if bound {
+            self.work()?;
+        }
+        Ok(bound)
     }
 
     /// Loads the module. False if the driver does not take the device.
@@ -82,9 +94,6 @@ impl Attempt<'_> {
         }
         let link = format!("/sys/bus/pci/devices/{}/driver", self.guest.bdf);
         let bound = self.step(&["test", "-e", &link])?.status == 0;
-        if !bound {
-            self.facts.failures.push(format!("{} {NOT_TAKEN}", tested.name));
-        }
         Ok(bound)
     }
 
