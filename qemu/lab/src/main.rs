@@ -31,6 +31,8 @@ enum Verb {
     },
     /// Device and driver in one thread, with a seed that chooses every interleaving
     Sim(netdma_lab::sim::command::Arguments),
+    #[command(subcommand)]
+    Experiment(netdma_lab::experiments::command::Verb),
     /// Speaks to a running device's control socket: state, counters, registers, faults, pause and step, trace
     Ctl(netdma_lab::ctl::Arguments),
     /// Convert, merge and measure traces
@@ -48,11 +50,13 @@ fn main() -> ExitCode {
         Err(code) => return code,
     };
     // A simulation breaks things thousands of times a second; what it finds it says itself.
-    let filter = if matches!(arguments.verb, Verb::Sim(_)) { "off" } else { "warn" };
+    let simulates = matches!(arguments.verb, Verb::Sim(_) | Verb::Experiment(_));
+    let filter = if simulates { "off" } else { "warn" };
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or(filter)).init();
     match arguments.verb {
         Verb::WholePath { kernel, verbose } => whole_path(kernel, verbose),
         Verb::Sim(arguments) => sim(&arguments),
+        Verb::Experiment(verb) => ExitCode::from(netdma_lab::experiments::command::run_command(&verb).code()),
         Verb::Ctl(arguments) => ExitCode::from(netdma_lab::ctl::run(&arguments).code()),
         Verb::Trace(command) => on_files(netdma_lab::trace::command::run(&command)),
         Verb::Timeline(arguments) => on_files(netdma_lab::timeline::command::run(&arguments)),

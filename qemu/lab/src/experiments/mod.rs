@@ -3,7 +3,21 @@
 //! Reading order is an experiment's way: the campaign's file, its plan (from a golden run), one experiment in its place,
 //! what was observed, its class, its record in the journal, and what is made of many records.
 
+pub mod command;
+
+pub mod exit;
+
+pub mod campaign;
+
+mod identity;
+
+pub mod shard;
+
+pub mod plan;
+
 pub mod experiment;
+
+pub mod run;
 
 pub mod place;
 
@@ -11,9 +25,21 @@ pub mod observation;
 
 pub mod class;
 
+pub mod expected;
+
 pub mod record;
 
+pub mod merge;
+
+pub mod replay;
+
+pub mod minimise;
+
+pub mod report;
+
+pub use campaign::{Campaign, CampaignError, PlaceName};
 pub use class::Class;
+pub use exit::{Exit, Trouble};
 pub use experiment::{Experiment, Id};
 pub use observation::{Fired, Observation};
 pub use place::{Golden, Infra, Limits, Place};

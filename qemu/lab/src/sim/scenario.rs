@@ -225,6 +225,12 @@ pub struct Expect {
 pub struct Within<const MIN: u64, const MAX: u64>(u64);
 
 impl<const MIN: u64, const MAX: u64> Within<MIN, MAX> {
+    /// This number, which must be in the range.
+    pub(crate) const fn new(number: u64) -> Self {
+        assert!(MIN <= number && number <= MAX);
+        Self(number)
+    }
+
     /// The number.
     #[must_use]
     pub const fn get(self) -> u64 {
@@ -451,7 +457,8 @@ impl Scenario {
         Limits { events, switches, time_ns: virtual_ms.saturating_mul(1_000_000) }
     }
 
-    fn check(&self) -> Result<(), (String, String)> {
+    /// Whether its keys fit together; the error is a key, and what is wrong with it.
+    pub(crate) fn check(&self) -> Result<(), (String, String)> {
         let wrong = |key: String, what: fmt::Arguments<'_>| Err((key, what.to_string()));
         let channels = self.device.channels.get();
         let slots = self.driver.ring_slots.get();

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use ioat_stage::Point;
 
+use super::campaign::{Campaign, PlaceName};
 use super::experiment::Experiment;
 use super::observation::Observation;
 
@@ -46,4 +47,21 @@ pub trait Place {
     /// # Errors
     /// [`Infra`]: it is recorded as an infra-error, and the place must still take the next experiment, or fail again.
     fn run(&mut self, experiment: &Experiment, limits: &Limits) -> Result<Observation, Infra>;
+}
+
+/// Opens the place of a campaign.
+///
+/// # Errors
+/// [`Infra`]: it cannot be had on this machine, or in this build.
+pub fn open(campaign: &Campaign) -> Result<Box<dyn Place>, Infra> {
+    match &campaign.place {
+        PlaceName::Sim
+        | PlaceName::Socket
+        | PlaceName::Vm
+        | PlaceName::VmIoatdma
+        | PlaceName::VmCommand(_)
+        | PlaceName::Attach(_) => {
+            Err(Infra(anyhow::anyhow!("the place '{}' is not part of this build", campaign.place)))
+        }
+    }
 }

@@ -1,0 +1,15 @@
+//! `netdma-lab experiment run`.
+
+use super::exit::{Exit, Trouble};
+
+/// Runs the experiments of a campaign
+#[derive(clap::Args, Debug)]
+pub struct Arguments {}
+
+/// Runs the verb.
+///
+/// # Errors
+/// Always: it is on its way.
+pub fn run(_: &Arguments) -> Result<Exit, Trouble> {
+    Err(Trouble::Infra(anyhow::anyhow!("`experiment run` is not part of this build")))
+}
