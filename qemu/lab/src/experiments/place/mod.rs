@@ -1,9 +1,24 @@
 //! Where experiments run. A place carries one out at a time and reports facts; it does not judge.
 
+pub mod guest;
+
+pub mod device_view;
+
+pub mod setup;
+
+mod ours;
+
+pub mod device;
+
+pub mod socket;
+
+pub mod vm;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ioat_stage::Point;
+use netdma_vm::kernel::KernelChoice;
 
 use super::campaign::{Campaign, PlaceName};
 use super::experiment::Experiment;
@@ -55,13 +70,26 @@ pub trait Place {
 /// [`Infra`]: it cannot be had on this machine, or in this build.
 pub fn open(campaign: &Campaign) -> Result<Box<dyn Place>, Infra> {
     match &campaign.place {
+        PlaceName::Socket => {
+            let setup = setup_of(campaign)?;
+            Ok(Box::new(socket::SocketPlace::new(setup, setup::Programs::of_host()?)))
+        }
+        PlaceName::Vm => {
+            let setup = setup_of(campaign)?;
+            let kernel = campaign.kernel.clone().map_or_else(KernelChoice::default, KernelChoice::Version);
+            Ok(Box::new(vm::VmPlace::new(setup, setup::Programs::of_guest()?, kernel)))
+        }
         PlaceName::Sim
-        | PlaceName::Socket
-        | PlaceName::Vm
         | PlaceName::VmIoatdma
         | PlaceName::VmCommand(_)
         | PlaceName::Attach(_) => {
             Err(Infra(anyhow::anyhow!("the place '{}' is not part of this build", campaign.place)))
         }
     }
+}
+
+/// What the campaign's scenario means for our driver outside the simulator.
+fn setup_of(campaign: &Campaign) -> Result<setup::Setup, Infra> {
+    let setup = setup::Setup::of(&campaign.scenario);
+    setup.map_err(|error| Infra(anyhow::Error::new(error).context(campaign.file.clone())))
 }

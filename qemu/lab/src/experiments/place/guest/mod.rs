@@ -1,0 +1,3 @@
+//! Guests: what their kernels say.
+
+pub mod kernel_log;
