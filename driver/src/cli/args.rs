@@ -71,9 +71,14 @@ pub(crate) struct OnArguments {
     #[arg(long, value_name = "NAME")]
     pub(crate) profile: Option<String>,
 
-    /// sim: deviate, by 'POINT[ch=N]: TRIGGER ACTION'. May be given several times.
+    /// Deviate, by 'POINT[ch=N]: TRIGGER ACTION'. The driver's own points (isr, queue, dpc) work everywhere, the device's on
+    /// sim, and with --control on a socket. May be given several times.
     #[arg(long, value_name = "RULE")]
     pub(crate) fault: Vec<String>,
+
+    /// The control socket of the device program behind --on, for faults and its state
+    #[arg(long, value_name = "PATH")]
+    pub(crate) control: Option<PathBuf>,
 }
 
 #[derive(Args, Debug)]
@@ -100,10 +105,6 @@ pub(crate) struct SessionArguments {
     /// Do not warn of register writes that the table forbids.
     #[arg(long)]
     pub(crate) force: bool,
-
-    /// The control socket of the device program behind --on, for faults and its state
-    #[arg(long, value_name = "PATH")]
-    pub(crate) control: Option<PathBuf>,
 }
 
 #[cfg(feature = "script")]
@@ -266,9 +267,10 @@ Examples:
   netdma conformance --only C-QD                           what the contract says of NdisMQueueDpc, checked
   netdma script scripts/bringup/ioat-first-copy.rhai       a first copy, by hand
 
-Fault rules (--fault, on sim):
+Fault rules (--fault): the device's points on sim, or on a device program with --control; the driver's points everywhere
   msix: drop   complete: drop, early, misaddress(+N|-N)   copy: corrupt(OFFSET[, MASK])
   fetch, translate, copy: halt(BIT|NAME)   register: all-ones
+  isr: drop, delay(TIME), duplicate   queue: drop, corrupt(OFFSET[, MASK]), delay(TIME)   dpc: delay(TIME), duplicate
   triggers: nth(N)  every(K)      filter: [ch=N]
 
 Exit codes:

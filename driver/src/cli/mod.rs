@@ -30,7 +30,7 @@ mod conformance;
 #[cfg(feature = "script")]
 mod session;
 
-#[cfg(all(feature = "script", feature = "sim"))]
+#[cfg(feature = "sim")]
 mod remote;
 
 #[cfg(feature = "script")]

@@ -1,5 +1,7 @@
 //! Where experiments run. A place carries one out at a time and reports facts; it does not judge.
 
+pub mod sim;
+
 pub mod guest;
 
 pub mod device_view;
@@ -17,7 +19,7 @@ pub mod vm;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use ioat_stage::Point;
+use ioat_stage::{Access, Point};
 use netdma_vm::kernel::KernelChoice;
 
 use super::campaign::{Campaign, PlaceName};
@@ -36,6 +38,8 @@ pub struct Golden {
     pub took_ns: u64,
     /// Operations of each point and channel; none where an operation has no channel.
     pub operations: BTreeMap<(Point, Option<u8>), u64>,
+    /// The same by direction too, for actions that work on one direction only; empty where the place cannot tell.
+    pub accesses: BTreeMap<(Point, Option<u8>, Option<Access>), u64>,
     /// Facts of this run; anything but time and operations means that the workload fails without any fault.
     pub observation: Observation,
 }
@@ -70,6 +74,7 @@ pub trait Place {
 /// [`Infra`]: it cannot be had on this machine, or in this build.
 pub fn open(campaign: &Campaign) -> Result<Box<dyn Place>, Infra> {
     match &campaign.place {
+        PlaceName::Sim => Ok(Box::new(sim::SimPlace::new(campaign.scenario.clone()))),
         PlaceName::Socket => {
             let setup = setup_of(campaign)?;
             Ok(Box::new(socket::SocketPlace::new(setup, setup::Programs::of_host()?)))
@@ -79,8 +84,7 @@ pub fn open(campaign: &Campaign) -> Result<Box<dyn Place>, Infra> {
             let kernel = campaign.kernel.clone().map_or_else(KernelChoice::default, KernelChoice::Version);
             Ok(Box::new(vm::VmPlace::new(setup, setup::Programs::of_guest()?, kernel)))
         }
-        PlaceName::Sim
-        | PlaceName::VmIoatdma
+        PlaceName::VmIoatdma
         | PlaceName::VmCommand(_)
         | PlaceName::Attach(_) => {
             Err(Infra(anyhow::anyhow!("the place '{}' is not part of this build", campaign.place)))
