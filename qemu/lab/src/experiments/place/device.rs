@@ -7,6 +7,8 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use ioat_stage::Rule;
+use ioat_stage::fault::Trigger;
 use netdma_vm::child::Child;
 
 use super::Infra;
@@ -130,12 +132,12 @@ fn fired_of(line: &str) -> Option<Fired> {
     let (nth, rest) = rest.split_once("; again with ")?;
     let (again, _) = rest.rsplit_once(") at address")?;
     let nth = nth.parse().ok()?;
-    let resolved: ioat_stage::Rule = again.parse().ok()?;
-    let channel_nth = match resolved.trigger {
-        ioat_stage::Trigger::Nth(nth) => nth,
-        _ => nth,
-    };
-    let channel = resolved.channel;
+    let resolved: Rule = again.parse().ok()?;
+    let own = resolved.triggers.iter().find_map(|trigger| match trigger {
+        Trigger::Nth(own) => Some(*own),
+        _ => None,
+    });
+    let (channel, channel_nth) = (resolved.channel(), own.unwrap_or(nth));
     Some(Fired { rule: rule.to_owned(), nth, channel, channel_nth, again: again.to_owned() })
 }
 

@@ -2,11 +2,9 @@
 
 pub mod sim;
 
-pub mod guest;
+pub mod setup;
 
 pub mod device_view;
-
-pub mod setup;
 
 mod ours;
 
@@ -15,6 +13,10 @@ pub mod device;
 pub mod socket;
 
 pub mod vm;
+
+pub mod guest;
+
+mod verdict;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
