@@ -176,6 +176,7 @@ fn session(counting: &Arc<Counting>, limit: Option<Duration>, interrupt: Arc<Ato
         place: "test".into(),
         force: false,
         faults: None,
+        of_driver: ioat_stage::FaultBook::new([]),
         events: None,
         arguments: Vec::new(),
         limit,

@@ -45,6 +45,43 @@ pub const CHANERRMSK_INT: usize = 0x184;
 /// CHANERRSEV_INT: severity of the above, 32 bits, scratch.
 pub const CHANERRSEV_INT: usize = 0x188;
 
+/// Registers of the device's configuration space, by PCI's words and the datasheet's: name, offset, width. Those of the MSI-X
+/// capability (`MSIX_...`) are there only with it.
+pub const REGISTERS: &[(&str, usize, usize)] = &[
+    ("VENDOR_ID", 0x00, 2),
+    ("DEVICE_ID", 0x02, 2),
+    ("COMMAND", 0x04, 2),
+    ("STATUS", 0x06, 2),
+    ("REVISION_ID", 0x08, 1),
+    ("CLASS_CODE", 0x09, 3),
+    ("CACHE_LINE_SIZE", 0x0c, 1),
+    ("HEADER_TYPE", 0x0e, 1),
+    ("BAR0", 0x10, 8),
+    ("SUBSYSTEM_VENDOR_ID", 0x2c, 2),
+    ("SUBSYSTEM_ID", 0x2e, 2),
+    ("CAPABILITIES", 0x34, 1),
+    ("INTERRUPT_LINE", 0x3c, 1),
+    ("INTERRUPT_PIN", 0x3d, 1),
+    ("DEVCFG", 0x60, 2),
+    ("MSIX_CONTROL", 0x82, 2),
+    ("MSIX_TABLE", 0x84, 4),
+    ("MSIX_PBA", 0x88, 4),
+    ("DEVCAP", 0x94, 4),
+    ("DEVCTL", 0x98, 2),
+    ("DEVSTA", 0x9a, 2),
+    ("LNKCAP", 0x9c, 4),
+    ("LNKCTL", 0xa0, 2),
+    ("LNKSTA", 0xa2, 2),
+    ("PMC", 0xe2, 2),
+    ("PMCSR", 0xe4, 2),
+    ("DMAUNCERRSTS", DMAUNCERRSTS, 4),
+    ("DMAUNCERRMSK", DMAUNCERRMSK, 4),
+    ("DMAUNCERRSEV", DMAUNCERRSEV, 4),
+    ("CHANERR_INT", CHANERR_INT, 4),
+    ("CHANERRMSK_INT", CHANERRMSK_INT, 4),
+    ("CHANERRSEV_INT", CHANERRSEV_INT, 4),
+];
+
 /// (vendor, device, family) of every engine of version 3 that the known drivers list.
 pub const V3_DEVICES: &[(u16, core::ops::RangeInclusive<u16>, &str)] = &[
     (VENDOR_INTEL, 0x3429..=0x342c, "TBG"),

@@ -1,9 +1,6 @@
 //! Every register by name, for reading without effect.
 
-use ioat_spec::pci::{
-    CHANERR_INT, CHANERRMSK_INT, CHANERRSEV_INT, DMAUNCERRMSK, DMAUNCERRSEV, DMAUNCERRSTS, MSIX_PBA_OFFSET,
-    MSIX_TABLE_OFFSET,
-};
+use ioat_spec::pci::{MSIX_PBA_OFFSET, MSIX_TABLE_OFFSET, REGISTERS as CONFIG_REGISTERS};
 use ioat_spec::register::{CHANNEL_WINDOW, TailRegister, channel_base};
 use ioat_spec::{
     CbVer, ChanCtrl, ChanErr, ChanSts, ChannelRegister, ChannelState, DmaCapability, GeneralRegister,
@@ -41,42 +38,6 @@ pub(crate) struct Named {
     pub(crate) width: usize,
 }
 
-/// Configuration space, by PCI's words and the datasheet's: name, offset, width. What is in the MSI-X capability goes with it.
-const CONFIG: &[(&str, usize, usize)] = &[
-    ("VENDOR_ID", 0x00, 2),
-    ("DEVICE_ID", 0x02, 2),
-    ("COMMAND", 0x04, 2),
-    ("STATUS", 0x06, 2),
-    ("REVISION_ID", 0x08, 1),
-    ("CLASS_CODE", 0x09, 3),
-    ("CACHE_LINE_SIZE", 0x0c, 1),
-    ("HEADER_TYPE", 0x0e, 1),
-    ("BAR0", 0x10, 8),
-    ("SUBSYSTEM_VENDOR_ID", 0x2c, 2),
-    ("SUBSYSTEM_ID", 0x2e, 2),
-    ("CAPABILITIES", 0x34, 1),
-    ("INTERRUPT_LINE", 0x3c, 1),
-    ("INTERRUPT_PIN", 0x3d, 1),
-    ("DEVCFG", 0x60, 2),
-    ("MSIX_CONTROL", 0x82, 2),
-    ("MSIX_TABLE", 0x84, 4),
-    ("MSIX_PBA", 0x88, 4),
-    ("DEVCAP", 0x94, 4),
-    ("DEVCTL", 0x98, 2),
-    ("DEVSTA", 0x9a, 2),
-    ("LNKCAP", 0x9c, 4),
-    ("LNKCTL", 0xa0, 2),
-    ("LNKSTA", 0xa2, 2),
-    ("PMC", 0xe2, 2),
-    ("PMCSR", 0xe4, 2),
-    ("DMAUNCERRSTS", DMAUNCERRSTS, 4),
-    ("DMAUNCERRMSK", DMAUNCERRMSK, 4),
-    ("DMAUNCERRSEV", DMAUNCERRSEV, 4),
-    ("CHANERR_INT", CHANERR_INT, 4),
-    ("CHANERRMSK_INT", CHANERRMSK_INT, 4),
-    ("CHANERRSEV_INT", CHANERRSEV_INT, 4),
-];
-
 /// Every register that a device of this profile has.
 pub(crate) fn all(profile: &Profile) -> Vec<Named> {
     let bar0 = |name: &str, channel, offset, width| Named {
@@ -106,7 +67,8 @@ pub(crate) fn all(profile: &Profile) -> Vec<Named> {
     if profile.vectors() > 0 {
         all.push(bar0("MSIX_PENDING", None, MSIX_PBA_OFFSET.into(), 8));
     }
-    let config = CONFIG.iter().filter(|(name, ..)| profile.vectors() > 0 || !name.starts_with("MSIX_"));
+    let config =
+        CONFIG_REGISTERS.iter().filter(|(name, ..)| profile.vectors() > 0 || !name.starts_with("MSIX_"));
     all.extend(config.map(|(name, offset, width)| Named {
         name: (*name).to_owned(),
         space: Space::Config,

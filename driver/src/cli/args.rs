@@ -7,6 +7,7 @@ use clap::error::ErrorKind;
 use clap::{ArgAction, Args, Parser, Subcommand};
 use ioat_stage::Detail;
 
+use super::exercise::args::ExerciseArguments;
 use super::exit;
 
 /// Drives an Intel I/OAT DMA engine from user space: NetDMA's provider contract with NDIS interrupts and DPCs.
@@ -38,6 +39,8 @@ pub(crate) enum Command {
     Copy(CopyArguments),
     /// Try every operation, size, channel and processor, and print a table.
     Selftest(SelftestArguments),
+    /// Work on every channel with an oracle of its own, and tell facts: for experiments with faults.
+    Exercise(Box<ExerciseArguments>),
     /// Check every statement of the contract on an engine, and print KTAP or JSON.
     Conformance(ConformanceArguments),
     /// Run a Rhai script on a device: any PCI function, its registers by name, DMA, interrupts, checks.
@@ -68,9 +71,14 @@ pub(crate) struct OnArguments {
     #[arg(long, value_name = "NAME")]
     pub(crate) profile: Option<String>,
 
-    /// sim: deviate, by 'POINT[ch=N]: TRIGGER ACTION'. May be given several times.
+    /// Deviate, by 'POINT[ch=N]: TRIGGER ACTION'. The driver's own points (isr, queue, dpc) work everywhere, the device's on
+    /// sim, and with --control on a socket. May be given several times.
     #[arg(long, value_name = "RULE")]
     pub(crate) fault: Vec<String>,
+
+    /// The control socket of the device program behind --on, for faults and its state
+    #[arg(long, value_name = "PATH")]
+    pub(crate) control: Option<PathBuf>,
 }
 
 #[derive(Args, Debug)]
@@ -97,10 +105,6 @@ pub(crate) struct SessionArguments {
     /// Do not warn of register writes that the table forbids.
     #[arg(long)]
     pub(crate) force: bool,
-
-    /// The control socket of the device program behind --on, for faults and its state
-    #[arg(long, value_name = "PATH")]
-    pub(crate) control: Option<PathBuf>,
 }
 
 #[cfg(feature = "script")]
@@ -255,6 +259,7 @@ const EXAMPLES: &str = "\
 Examples:
   netdma selftest                                          every operation on the virtual engine
   netdma selftest --quick --fault 'msix: nth(3) drop'      the same, and the third interrupt is lost
+  netdma exercise --seed 7 --fault 'msix: nth(3) drop'     a workload, and what became of it
   netdma copy --input disk.img --output copy.img           a file through the engine, verified
   netdma info --on socket:/tmp/dma.sock                    a device program's engine
   netdma list                                              the engines of this host
@@ -262,9 +267,10 @@ Examples:
   netdma conformance --only C-QD                           what the contract says of NdisMQueueDpc, checked
   netdma script scripts/bringup/ioat-first-copy.rhai       a first copy, by hand
 
-Fault rules (--fault, on sim):
+Fault rules (--fault): the device's points on sim, or on a device program with --control; the driver's points everywhere
   msix: drop   complete: drop, early, misaddress(+N|-N)   copy: corrupt(OFFSET[, MASK])
   fetch, translate, copy: halt(BIT|NAME)   register: all-ones
+  isr: drop, delay(TIME), duplicate   queue: drop, corrupt(OFFSET[, MASK]), delay(TIME)   dpc: delay(TIME), duplicate
   triggers: nth(N)  every(K)      filter: [ch=N]
 
 Exit codes:

@@ -22,9 +22,20 @@ pub(crate) enum On {
     /// The device in this process.
     Sim(Sim),
     /// A vfio-user device program's socket.
-    Socket(PathBuf),
+    Socket(PathBuf, Elsewhere),
     /// A function of this host.
-    Function(Address),
+    Function(Address, Elsewhere),
+}
+
+/// What goes wrong where the device is not in this process.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Elsewhere {
+    /// In the driver.
+    pub(crate) driver: Vec<Rule>,
+    /// In the device, by its control socket; none without one.
+    pub(crate) device: Vec<Rule>,
+    /// The control socket.
+    pub(crate) control: Option<PathBuf>,
 }
 
 /// The device in this process.
@@ -141,7 +152,9 @@ pub(crate) fn conformance(flags: ConformanceArguments) -> Result<Conformance, Us
     // clap has seen to it that --ktap comes with nothing that contradicts it.
     let ConformanceArguments { on: place, only, list, json, ktap: _, table } = flags;
     let PlaceArguments { on: text, profile } = place;
-    let on = on(OnArguments { on: text, channels: None, vectors: None, profile, fault: Vec::new() })?;
+    let flags =
+        OnArguments { on: text, channels: None, vectors: None, profile, fault: Vec::new(), control: None };
+    let on = on(flags)?;
     let only = chosen(&only)?;
     let work = match (list, table.is_empty(), json) {
         (true, ..) => Work::List,
@@ -158,22 +171,13 @@ pub(crate) struct Session {
     pub(crate) on: On,
     pub(crate) registers: Option<PathBuf>,
     pub(crate) force: bool,
-    pub(crate) control: Option<PathBuf>,
 }
 
 /// Checks it.
 #[cfg(feature = "script")]
 pub(crate) fn session(flags: SessionArguments) -> Result<Session, Usage> {
-    let SessionArguments { on: place, registers, force, control } = flags;
-    let on = on(place)?;
-    if control.is_some() && !matches!(on, On::Socket(_)) {
-        return Err(Usage(format!(
-            "--control with --on {}: it is for a device program's socket: use --on socket:PATH (the virtual engine in \
-             this process needs no control socket)",
-            on.written()
-        )));
-    }
-    Ok(Session { on, registers, force, control })
+    let SessionArguments { on: place, registers, force } = flags;
+    Ok(Session { on: on(place)?, registers, force })
 }
 
 /// A checked `script`.
@@ -214,7 +218,7 @@ fn chosen(only: &[String]) -> Result<Vec<&'static Statement>, Usage> {
 }
 
 /// Small enough to be typed again.
-fn new_seed() -> u64 {
+pub(crate) fn new_seed() -> u64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     since.map_or(1, |since| u64::from(since.subsec_nanos()) ^ (since.as_secs() & 0xffff_ffff))
 }
@@ -244,32 +248,45 @@ fn chunk_bytes(text: &str) -> Result<usize, Usage> {
 
 /// Checks on what to run.
 pub(crate) fn on(flags: OnArguments) -> Result<On, Usage> {
-    let OnArguments { on, channels, vectors, profile, fault } = flags;
-    let elsewhere = match on.as_str() {
-        "sim" => return sim(channels, vectors, profile, &fault).map(On::Sim),
-        text => place(text)?,
-    };
+    let OnArguments { on, channels, vectors, profile, fault, control } = flags;
+    let rules = rules(&fault)?;
+    if on == "sim" {
+        return match control {
+            None => sim(channels, vectors, profile, rules).map(On::Sim),
+            Some(_) => Err(Usage(NO_CONTROL.into())),
+        };
+    }
+    let (driver, device): (Vec<_>, Vec<_>) = rules.into_iter().partition(|rule| rule.point.is_drivers());
     let given = [
         ("--channels", channels.is_some()),
         ("--vectors", vectors.is_some()),
         ("--profile", profile.is_some()),
-        ("--fault", !fault.is_empty()),
+        ("--fault", !device.is_empty() && control.is_none()),
     ];
+    let elsewhere = place(&on, Elsewhere { driver, device, control })?;
     match given.into_iter().find(|(_, given)| *given) {
         None => Ok(elsewhere),
         Some((flag, _)) => Err(Usage(not_ours(flag, &elsewhere))),
     }
 }
 
-fn place(text: &str) -> Result<On, Usage> {
+const NO_CONTROL: &str = "--control with --on sim: it is for a device program: use --on socket:PATH, or a function that one is \
+                          behind (the virtual engine in this process needs no control socket)";
+
+fn rules(fault: &[String]) -> Result<Vec<Rule>, Usage> {
+    let rules = fault.iter().map(|rule| rule.parse::<Rule>()).collect::<Result<_, _>>();
+    rules.map_err(|error| Usage(format!("--fault: {error}")))
+}
+
+fn place(text: &str, elsewhere: Elsewhere) -> Result<On, Usage> {
     if let Some(path) = text.strip_prefix("socket:") {
         if path.is_empty() {
             return Err(Usage("--on socket:: no path: write it as in socket:/tmp/dma.sock".into()));
         }
-        return Ok(On::Socket(Path::new(path).into()));
+        return Ok(On::Socket(Path::new(path).into(), elsewhere));
     }
     match text.parse() {
-        Ok(address) => Ok(On::Function(address)),
+        Ok(address) => Ok(On::Function(address, elsewhere)),
         Err(_) => Err(Usage(format!(
             "--on {text}: this is no device: write sim, socket:PATH, or a PCI address as in 0000:00:10.0"
         ))),
@@ -280,10 +297,8 @@ fn sim(
     channels: Option<u8>,
     vectors: Option<u16>,
     profile: Option<String>,
-    fault: &[String],
+    rules: Vec<Rule>,
 ) -> Result<Sim, Usage> {
-    let rules = fault.iter().map(|rule| rule.parse::<Rule>()).collect::<Result<_, _>>();
-    let rules = rules.map_err(|error| Usage(format!("--fault: {error}")))?;
     let profile = profile.unwrap_or_else(|| "skx".into());
     check_profile(&profile)?;
     Ok(Sim { profile, channels, vectors, rules })
@@ -307,9 +322,9 @@ fn check_profile(_: &str) -> Result<(), Usage> {
 /// What to say of a flag for a device that this program does not run itself.
 fn not_ours(flag: &str, on: &On) -> String {
     match on {
-        On::Socket(path) => format!(
+        On::Socket(path, _) => format!(
             "{flag} with --on socket:{}: that device is another program's: give {flag} to the device program, \
-             `vfio-user-ioat --socket-path {0} {flag} ...`",
+             `vfio-user-ioat --socket-path {0} {flag} ...`, or, for rules, its --control PATH to this one",
             path.display()
         ),
         _ => format!(
@@ -324,8 +339,8 @@ impl On {
     pub(crate) fn written(&self) -> String {
         match self {
             Self::Sim(_) => "sim".into(),
-            Self::Socket(path) => format!("socket:{}", path.display()),
-            Self::Function(address) => address.to_string(),
+            Self::Socket(path, _) => format!("socket:{}", path.display()),
+            Self::Function(address, _) => address.to_string(),
         }
     }
 }
@@ -335,7 +350,14 @@ mod tests {
     use super::*;
 
     fn flags(on: &str) -> OnArguments {
-        OnArguments { on: on.into(), channels: None, vectors: None, profile: None, fault: Vec::new() }
+        OnArguments {
+            on: on.into(),
+            channels: None,
+            vectors: None,
+            profile: None,
+            fault: Vec::new(),
+            control: None,
+        }
     }
 
     #[test]
@@ -357,5 +379,21 @@ mod tests {
         );
         let rule = OnArguments { fault: vec!["msix: nth(3) drop".into()], ..flags("00:04.0") };
         assert!(on(rule).unwrap_err().to_string().contains("give --fault to the device program"));
+    }
+
+    #[test]
+    fn a_fault_goes_to_the_side_whose_point_it_names() {
+        let fault = vec!["isr: nth(1) drop".to_owned(), "dpc: nth(2) duplicate".to_owned()];
+        let rules = OnArguments { fault: fault.clone(), ..flags("00:04.0") };
+        let On::Function(_, elsewhere) = on(rules).unwrap() else { panic!("it is a function") };
+        assert_eq!((elsewhere.driver.len(), elsewhere.device.len()), (2, 0));
+        let both = [fault, vec!["msix: nth(3) drop".to_owned()]].concat();
+        let control = Some("/tmp/control".into());
+        let rules =
+            OnArguments { fault: both.clone(), control: control.clone(), ..flags("socket:/tmp/dma.sock") };
+        let On::Socket(_, elsewhere) = on(rules).unwrap() else { panic!("it is a socket") };
+        assert_eq!((elsewhere.driver.len(), elsewhere.device.len()), (2, 1));
+        let sim = OnArguments { fault: both, control, ..flags("sim") };
+        assert!(on(sim).unwrap_err().to_string().contains("needs no control socket"));
     }
 }

@@ -25,7 +25,8 @@ pub(crate) fn run(config: &Copy) -> anyhow::Result<()> {
     let Drive { processors, timeout, trace } = &config.drive;
     let opened = on::open(&config.on, trace.as_ref())?;
     let trace = opened.trace.clone();
-    let options = Options { processors: *processors, timeout: *timeout, trace, ..Options::default() };
+    let faults = Some(opened.faults.clone());
+    let options = Options { processors: *processors, timeout: *timeout, trace, faults, ..Options::default() };
     let driver = Driver::open(opened.device.clone(), options);
     let driver = driver.with_context(|| format!("--on {}: opening the engine", config.on.written()))?;
     let channel = channel(&driver, config.channel)?;

@@ -1,14 +1,18 @@
 //! Opens what a command runs on.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
+use ioat_stage::fault::Fired;
 use ioat_stage::pause::SharedPause;
 use ioat_stage::trace::Header;
-use ioat_stage::{FaultBook, NoTrace, Side, Switch, ThreadPause, Trace, TraceCounts, TraceWriter};
+use ioat_stage::{FaultBook, NoTrace, Rule, Side, Switch, ThreadPause, Trace, TraceCounts, TraceWriter};
 use netdma::hw::{self, Device};
 
-use super::config::{On, Sim, TraceTo};
+use super::config::{Elsewhere, On, Sim, TraceTo};
+#[cfg(feature = "sim")]
+use super::remote::Armed;
 
 /// The most that an engine has.
 const CHANNELS_MOST: usize = 8;
@@ -20,8 +24,10 @@ pub(crate) struct Opened {
     pub(crate) trace: Arc<dyn Trace>,
     /// Writes them, if a trace was asked for.
     pub(crate) writer: Option<TraceWriter>,
-    /// What the fault rules did, of the device in this process.
-    pub(crate) faults: Option<Arc<FaultBook>>,
+    /// For the driver: its own points, and with the device in this process that one's too, in one book.
+    pub(crate) faults: Arc<FaultBook>,
+    /// What was armed in a device program.
+    armed: Option<Armed>,
 }
 
 /// Opens it. `trace` is a file for the driver's events and, for the device in this process, for that one's too.
@@ -33,15 +39,26 @@ pub(crate) fn open(on: &On, trace: Option<&TraceTo>) -> anyhow::Result<Opened> {
     // The other two name themselves.
     let opened = match on {
         On::Sim(options) => open_sim(options, sink(Side::Device), pause).context("--on sim"),
-        On::Socket(path) => hw::socket::open(path, pause).map(of).map_err(anyhow::Error::from),
-        On::Function(address) => {
-            hw::vfio::open(&address.to_string(), pause).map(of).map_err(anyhow::Error::from)
+        On::Socket(path, elsewhere) => {
+            let device = hw::socket::open(path, pause).map_err(anyhow::Error::from);
+            device.and_then(|device| of(device, elsewhere))
+        }
+        On::Function(address, elsewhere) => {
+            let device = hw::vfio::open(&address.to_string(), pause).map_err(anyhow::Error::from);
+            device.and_then(|device| of(device, elsewhere))
         }
     };
     Ok(Opened { trace: driver, writer, ..opened? })
 }
 
 impl Opened {
+    /// What fired: the driver's rules (and those of the device in this process), then a device program's.
+    pub(crate) fn fired(&self) -> Vec<Fired> {
+        let mut fired = self.faults.fired();
+        fired.extend(self.armed.iter().flat_map(Armed::fired));
+        fired
+    }
+
     /// Writes what the trace still holds, and says what is missing from it.
     pub(crate) fn finish_trace(&self) {
         let Some(writer) = &self.writer else { return };
@@ -53,8 +70,33 @@ impl Opened {
     }
 }
 
-fn of(device: Device) -> Opened {
-    Opened { device, trace: Arc::new(NoTrace), writer: None, faults: None }
+fn of(device: Device, elsewhere: &Elsewhere) -> anyhow::Result<Opened> {
+    let Elsewhere { driver, device: rules, control } = elsewhere;
+    let armed = control.as_deref().map(|control| arm(control, rules)).transpose()?;
+    let faults = FaultBook::new(driver.iter().cloned());
+    Ok(Opened { device, trace: Arc::new(NoTrace), writer: None, faults, armed })
+}
+
+/// Arms the rules in the device program with this control socket.
+#[cfg(feature = "sim")]
+fn arm(control: &Path, rules: &[Rule]) -> anyhow::Result<Armed> {
+    let named = |error: String| hw::HwError::Open(format!("--control {error}"));
+    Ok(Armed::arm(control, rules).map_err(named)?)
+}
+
+#[cfg(not(feature = "sim"))]
+fn arm(_: &Path, _: &[Rule]) -> anyhow::Result<Armed> {
+    Err(without_sim())
+}
+
+#[cfg(not(feature = "sim"))]
+struct Armed;
+
+#[cfg(not(feature = "sim"))]
+impl Armed {
+    fn fired(&self) -> Vec<Fired> {
+        Vec::new()
+    }
 }
 
 #[cfg(feature = "sim")]
@@ -62,7 +104,8 @@ fn open_sim(options: &Sim, trace: Option<Arc<dyn Trace>>, pause: SharedPause) ->
     let Sim { profile, channels, vectors, rules } = options.clone();
     let options = hw::sim::SimOptions { profile, channels, vectors, rules, trace, ..Default::default() };
     let sim = hw::sim::Sim::open(options, pause)?;
-    Ok(Opened { faults: Some(sim.faults), ..of(sim.device) })
+    let (device, faults) = (sim.device, sim.faults);
+    Ok(Opened { device, trace: Arc::new(NoTrace), writer: None, faults, armed: None })
 }
 
 #[cfg(not(feature = "sim"))]

@@ -2,9 +2,12 @@
 
 use std::path::Path;
 
+#[cfg(feature = "script")]
+use ioat_stage::ArmedRule;
 use ioat_stage::fault::Fired;
 use ioat_stage::sync::Mutex;
-use ioat_stage::{ArmedRule, Rule, RuleId};
+use ioat_stage::{Rule, RuleId};
+#[cfg(feature = "script")]
 use netdma::script::FaultDesk;
 use vfio_user_ioat::control::Client;
 use vfio_user_ioat::control::client::ClientError;
@@ -22,11 +25,13 @@ impl Remote {
         Ok(Self(Mutex::new(client)))
     }
 
+    #[cfg(feature = "script")]
     fn ask<R>(&self, ask: impl FnOnce(&mut Client) -> Result<R, ClientError>) -> Result<R, String> {
         ask(&mut self.0.lock()).map_err(|error| error.to_string())
     }
 }
 
+#[cfg(feature = "script")]
 impl FaultDesk for Remote {
     fn arm(&self, rule: Rule) -> Result<RuleId, String> {
         self.ask(|device| device.arm(&rule))
@@ -42,5 +47,47 @@ impl FaultDesk for Remote {
 
     fn fired(&self) -> Result<Vec<Fired>, String> {
         self.ask(Client::fired)
+    }
+}
+
+/// Rules of the command line in a device program. It outlives this one, so they are taken out when this is dropped.
+pub(crate) struct Armed {
+    device: Mutex<Client>,
+    ids: Vec<RuleId>,
+    /// Firings of before, which are others'.
+    before: usize,
+}
+
+impl Armed {
+    /// The error names the path.
+    pub(crate) fn arm(path: &Path, rules: &[Rule]) -> Result<Self, String> {
+        let Remote(device) = Remote::connect(path)?;
+        let mut armed = Self { device, ids: Vec::new(), before: 0 };
+        let told = |error: ClientError| format!("{}: {error}", path.display());
+        armed.before = armed.device.lock().fired().map_err(told)?.len();
+        for rule in rules {
+            let id = armed.device.lock().arm(rule).map_err(told)?;
+            armed.ids.push(id);
+        }
+        Ok(armed)
+    }
+
+    /// What has fired since they were armed; nothing of a device program that is gone.
+    pub(crate) fn fired(&self) -> Vec<Fired> {
+        let fired = self.device.lock().fired().unwrap_or_else(|error| {
+            log::warn!("which rules fired in the device program is not known: {error}");
+            Vec::new()
+        });
+        fired.into_iter().skip(self.before).collect()
+    }
+}
+
+impl Drop for Armed {
+    fn drop(&mut self) {
+        for id in self.ids.drain(..) {
+            if let Err(error) = self.device.lock().disarm(id) {
+                log::debug!("rule {id} stays armed: {error}");
+            }
+        }
     }
 }

@@ -10,8 +10,8 @@ use std::time::Duration;
 use anyhow::Context;
 #[cfg(feature = "sim")]
 use ioat_stage::Side;
-use ioat_stage::ThreadPause;
 use ioat_stage::pause::SharedPause;
+use ioat_stage::{FaultBook, ThreadPause};
 use netdma::hw;
 use netdma::script::{EventDesk, FaultDesk, Parts, Recording, Session, Sink, Table};
 
@@ -28,17 +28,16 @@ pub(crate) fn open(
     limit: Option<Duration>,
     sink: Box<dyn Sink>,
 ) -> anyhow::Result<Rc<Session>> {
-    let config::Session { on, registers, force, control } = config;
+    let config::Session { on, registers, force } = config;
     // Before the device is touched.
     let table = registers.as_deref().map(read_table).transpose()?;
     let pause: SharedPause = Arc::new(ThreadPause::new());
     let recording = Recording::new(pause.clone(), EVENTS);
-    let desk = control.as_deref().map(remote).transpose()?;
-    let Opened { device, faults } = open_device(on, pause, &recording)?;
-    let faults = desk.or(faults);
+    let Opened { device, faults, of_driver } = open_device(on, pause, &recording)?;
     let events: Option<Arc<dyn EventDesk>> = Some(recording);
     let (place, force, interrupt) = (on.written(), *force, interrupts());
-    let parts = Parts { device, place, force, faults, events, arguments, limit, interrupt, table, sink };
+    let parts =
+        Parts { device, place, force, faults, of_driver, events, arguments, limit, interrupt, table, sink };
     Ok(Session::open(parts)?)
 }
 
@@ -52,21 +51,36 @@ fn read_table(file: &Path) -> anyhow::Result<Table> {
 struct Opened {
     device: hw::Device,
     faults: Option<Arc<dyn FaultDesk>>,
+    of_driver: Arc<FaultBook>,
 }
 
 /// Any function will do: what it is, the script finds out.
 fn open_device(on: &On, pause: SharedPause, recording: &Arc<Recording>) -> anyhow::Result<Opened> {
     match on {
         On::Sim(options) => open_sim(options, pause, recording).context("--on sim"),
-        On::Socket(path) => {
+        On::Socket(path, elsewhere) => {
+            let faults = desk(elsewhere)?;
             let options = hw::socket::Options { any_function: true, ..Default::default() };
-            Ok(Opened { device: hw::socket::open_with(path, pause, &options)?, faults: None })
+            let device = hw::socket::open_with(path, pause, &options)?;
+            Ok(Opened { device, faults, of_driver: FaultBook::new(elsewhere.driver.iter().cloned()) })
         }
-        On::Function(address) => {
+        On::Function(address, elsewhere) => {
+            let faults = desk(elsewhere)?;
             let options = hw::vfio::Options { any_function: true, ..Default::default() };
-            Ok(Opened { device: hw::vfio::open_with(&address.to_string(), pause, &options)?, faults: None })
+            let device = hw::vfio::open_with(&address.to_string(), pause, &options)?;
+            Ok(Opened { device, faults, of_driver: FaultBook::new(elsewhere.driver.iter().cloned()) })
         }
     }
+}
+
+/// The way to a device program's rules, with those of the command line armed.
+fn desk(elsewhere: &config::Elsewhere) -> anyhow::Result<Option<Arc<dyn FaultDesk>>> {
+    let Some(control) = elsewhere.control.as_deref() else { return Ok(None) };
+    let desk = remote(control)?;
+    for rule in &elsewhere.device {
+        desk.arm(rule.clone()).map_err(|error| hw::HwError::Open(format!("--fault: {error}")))?;
+    }
+    Ok(Some(desk))
 }
 
 /// The fault rules of a device program, by its control socket.
@@ -87,7 +101,7 @@ fn open_sim(options: &Sim, pause: SharedPause, recording: &Arc<Recording>) -> an
     let trace = Some(recording.sink(Side::Device));
     let options = hw::sim::SimOptions { profile, channels, vectors, rules, trace, ..Default::default() };
     let sim = hw::sim::Sim::open(options, pause)?;
-    Ok(Opened { device: sim.device, faults: Some(sim.faults) })
+    Ok(Opened { device: sim.device, faults: Some(sim.faults.clone()), of_driver: sim.faults })
 }
 
 #[cfg(not(feature = "sim"))]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ioat_stage::sync::Mutex;
-use ioat_stage::{NoTrace, Pause, Placement, Trace};
+use ioat_stage::{FaultBook, NoTrace, Pause, Placement, Trace};
 
 use super::channel::Channel;
 use super::shared::Shared;
@@ -16,7 +16,7 @@ use crate::ioat::{Identity, IoatProvider, ProviderOptions};
 use crate::irql::AtPassive;
 use crate::ndis::{
     Interrupt, InterruptType, MessageCounts, MessageInfoTable, NoSuchMessage, ProcessorCounts, Processors,
-    Queued, ndis_m_register_interrupt_ex,
+    ProcessorsOptions, Queued, ndis_m_register_interrupt_ex,
 };
 
 /// How to open an engine.
@@ -31,6 +31,8 @@ pub struct Options {
     pub watchdog: Duration,
     /// How long the calls that take no time limit wait.
     pub timeout: Duration,
+    /// What goes wrong in the driver's own stages, by the rules of `isr`, `queue` and `dpc`: for experiments. None costs nothing.
+    pub faults: Option<Arc<FaultBook>>,
 }
 
 impl Default for Options {
@@ -41,6 +43,7 @@ impl Default for Options {
             trace: Arc::new(NoTrace),
             watchdog: Duration::from_millis(20),
             timeout: Duration::from_secs(5),
+            faults: None,
         }
     }
 }
@@ -105,7 +108,9 @@ impl Driver {
         let interface = NetDmaInterface::new(pause.clone(), options.processors);
         let of_provider = ProviderOptions::default();
         let provider = IoatProvider::traced(&device, interface.clone(), of_provider, options.trace.clone())?;
-        let processors = Processors::start(options.processors, pause, options.trace.clone())?;
+        let of_processors = ProcessorsOptions { faults: options.faults.clone(), ..Default::default() };
+        let processors =
+            Processors::start_with(options.processors, of_processors, pause, options.trace.clone())?;
         // AddDevice: the interface says where each channel's interrupt shall go (ND-F1 to ND-F3).
         let registered = interface.register_provider(provider.clone(), provider.characteristics(), &level)?;
         // Start-device: interrupts, then the services (ND-F4).

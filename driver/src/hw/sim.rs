@@ -28,6 +28,8 @@ pub struct SimOptions {
     pub vectors: Option<u16>,
     /// What goes wrong in it.
     pub rules: Vec<Rule>,
+    /// The book of its rules, where the caller has one already; `rules` are armed in it.
+    pub faults: Option<Arc<FaultBook>>,
     /// Where its stages leave their events; none costs nothing.
     pub trace: Option<Arc<dyn Trace>>,
     /// What passes between a channel's start and its first visible effect. A driver must not depend on it, so
@@ -44,6 +46,7 @@ impl Default for SimOptions {
             channels: None,
             vectors: None,
             rules: Vec::new(),
+            faults: None,
             trace: None,
             start_latency: Duration::ZERO,
             lint: None,
@@ -65,7 +68,8 @@ impl Sim {
     /// # Errors
     /// [`HwError::Open`] for an unknown profile, a number of channels or vectors that it cannot have, or no threads.
     pub fn open(options: SimOptions, pause: Arc<dyn Pause>) -> Result<Self, HwError> {
-        let SimOptions { profile: name, channels, vectors, rules, trace, start_latency, lint } = options;
+        let SimOptions { profile: name, channels, vectors, rules, faults: book, trace, start_latency, lint } =
+            options;
         let profile = profile(&name, channels, vectors)?;
         let interrupts = Arc::new(SimInterrupts::new(profile.vectors(), pause.clone()));
         let parts = Parts {
@@ -76,8 +80,12 @@ impl Sim {
             pause: pause.clone(),
             start_latency,
         };
-        let faults = FaultBook::new(rules.iter().cloned());
-        let (registers, mapper) = if rules.is_empty() && trace.is_none() {
+        let pure = rules.is_empty() && book.is_none() && trace.is_none();
+        let faults = book.unwrap_or_else(|| FaultBook::new([]));
+        rules.into_iter().for_each(|rule| {
+            faults.arm(rule);
+        });
+        let (registers, mapper) = if pure {
             run(parts, |_| NoFaults, lint)?
         } else {
             let Parts { profile, table, interrupts, pause, start_latency, .. } = parts;

@@ -37,6 +37,13 @@ impl Delivery {
         self.channels_of(message).count() == 1
     }
 
+    /// The one channel that a message serves, if there is but one.
+    pub(super) fn sole_channel(&self, message: u32) -> Option<u8> {
+        let mut channels = self.channels_of(message);
+        let (first, second) = (channels.next(), channels.next());
+        first.filter(|_| second.is_none()).and_then(|channel| u8::try_from(channel).ok())
+    }
+
     /// The batch of a message; none for one that serves no channel.
     pub(super) fn batch(&self, message: u32) -> Option<&Batch> {
         self.batches.get(usize::try_from(message).ok()?)

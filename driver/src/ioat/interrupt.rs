@@ -47,6 +47,10 @@ impl MessageHandlers for IoatProvider {
             channel.rearm();
         }
     }
+
+    fn sole_channel(&self, message: MessageId) -> Option<u8> {
+        self.delivery.sole_channel(message.get())
+    }
 }
 
 /// Required beside the message handlers (IR-3); they serve where the device has no messages (ND-I1).
@@ -79,6 +83,10 @@ impl LineHandlers for IoatProvider {
     fn enable_interrupt(&self, _: &AtDirql) {
         self.line_disabled.store(false, Ordering::Release);
         self.set_master(true);
+    }
+
+    fn sole_channel(&self) -> Option<u8> {
+        self.delivery.sole_channel(MessageId::LINE.get())
     }
 }
 

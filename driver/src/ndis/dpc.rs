@@ -5,7 +5,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use ioat_stage::{Event, Mark, Stage};
+use ioat_stage::{Action, Event, Mark, Point, Stage};
 
 use super::handle::queue_dpc;
 use super::handlers::{DpcCall, InterruptType, MessageId, ReceiveThrottleParameters, Reported};
@@ -29,6 +29,32 @@ pub(super) fn run(running: Running<Connected>, cpu: CpuNumber, engine: &Arc<Engi
 
 fn run_interrupt(running: RunningDpc<Connected>, cpu: CpuNumber, engine: &Engine) {
     let objects = running.objects().clone();
+    let message = MessageId(running.message());
+    let mut again = match objects.owner().verdict(Point::Dpc, message, 0, cpu.0.into()) {
+        Some(Action::Duplicate) => run_once(&running, cpu, engine),
+        Some(Action::Delay(ns)) => {
+            engine.run_late(cpu, ns);
+            false
+        }
+        _ => false,
+    };
+    again |= run_once(&running, cpu, engine);
+    if again {
+        // The routine may write what it likes into the call; what it was queued with counts.
+        repeat(&objects, &running, cpu);
+    }
+    // A batch's last run lets a line fire again (DP-5).
+    objects.owner().batch_leaves(1);
+    // The run ends before deregistration looks at the count again.
+    drop(running);
+    if objects.is_closed() {
+        engine.pause.ring(objects.settled());
+    }
+}
+
+/// One call of the routine, and its trace event. True: it says that more buffers are pending.
+fn run_once(running: &RunningDpc<Connected>, cpu: CpuNumber, engine: &Engine) -> bool {
+    let objects = running.objects();
     let mut call = DpcCall {
         message: MessageId(running.message()),
         context: running.context(),
@@ -63,17 +89,7 @@ fn run_interrupt(running: RunningDpc<Connected>, cpu: CpuNumber, engine: &Engine
         vector: Some(call.message.get()),
         processor: Some(cpu.0),
     });
-    if finished && call.throttle.more_nbls_pending {
-        // The routine may write what it likes into the call; what it was queued with counts.
-        repeat(&objects, &running, cpu);
-    }
-    // A batch's last run lets a line fire again (DP-5).
-    objects.owner().batch_leaves(1);
-    // The run ends before deregistration looks at the count again.
-    drop(running);
-    if objects.is_closed() {
-        engine.pause.ring(objects.settled());
-    }
+    finished && call.throttle.more_nbls_pending
 }
 
 /// The most buffers to indicate; before NDIS 6.20 there is no such thing (DP-3).

@@ -3,11 +3,12 @@
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
-use ioat_stage::{Event, Mark, Stage};
+use ioat_stage::{Action, Event, Mark, Point, Stage};
 
 use super::error::NoSuchMessage;
+use super::faults;
 use super::handlers::{DpcContext, MessageId, Queued, QueuedEx};
-use super::interrupt::{Objects, channel_of};
+use super::interrupt::{Connected, Objects, channel_of};
 use super::version::{NdisVersion, NotInVersion};
 use crate::contract::{CpuSet32, GroupAffinity};
 
@@ -97,7 +98,8 @@ pub(super) fn queue_dpc(
     if missing != 0 {
         log::debug!("no processors {missing:#x} in group {}: nothing is queued there (QD-8)", targets.group);
     }
-    let scheduled = queues.queue(objects, message.get(), targets, context);
+    let left = deviate(interrupt, message, targets);
+    let scheduled = queues.queue(objects, message.get(), left, context);
     let refused = targets.mask & !scheduled;
     // A worker that sleeps is woken after the event; one that is awake may run the DPC before it.
     interrupt.engine.trace.event(Event {
@@ -114,4 +116,19 @@ pub(super) fn queue_dpc(
     interrupt.engine.wake_group(GroupAffinity { mask: scheduled, ..targets });
     interrupt.batch_leaves(refused.count_ones());
     scheduled
+}
+
+/// The processors where a fault leaves the request as it is; all of them where there is none. What it takes out is neither
+/// queued nor reported, as if a DPC were queued there already (QD-3): the caller cannot tell the difference.
+fn deviate(interrupt: &Connected, message: MessageId, targets: GroupAffinity) -> GroupAffinity {
+    match interrupt.verdict(Point::Queue, message, targets.mask, 0) {
+        Some(Action::Drop) => GroupAffinity { mask: 0, ..targets },
+        Some(Action::Corrupt { offset, mask }) => faults::without(targets, offset, mask),
+        Some(Action::Delay(ns)) => {
+            // Before it is queued, or the worker might be there first.
+            interrupt.engine.hold(targets, ns);
+            targets
+        }
+        _ => targets,
+    }
 }

@@ -146,6 +146,11 @@ pub trait LineHandlers: Send + Sync {
     /// `MiniportEnableInterruptEx`.
     #[doc(alias = "MiniportEnableInterruptEx")]
     fn enable_interrupt(&self, level: &AtDirql);
+
+    /// The channel that the line serves, if it is one alone: what fault rules match on, and nothing else asks.
+    fn sole_channel(&self) -> Option<u8> {
+        None
+    }
 }
 
 /// Handlers of message interrupts (MSI-X).
@@ -165,6 +170,11 @@ pub trait MessageHandlers: Send + Sync {
     /// `MiniportEnableMessageInterrupt`.
     #[doc(alias = "MiniportEnableMessageInterrupt")]
     fn enable_message_interrupt(&self, message: MessageId, level: &AtDirql);
+
+    /// The channel that the message serves, if it is one alone: what fault rules match on, and nothing else asks.
+    fn sole_channel(&self, _: MessageId) -> Option<u8> {
+        None
+    }
 }
 
 /// What is registered.

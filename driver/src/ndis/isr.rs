@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use ioat_stage::{Event, Mark, Stage};
+use ioat_stage::{Action, Event, Mark, Point, Stage};
 
 use super::handle::queue_dpc;
 use super::handlers::{DpcRequest, InterruptType, IsrResult, MessageId};
@@ -118,6 +118,26 @@ fn interrupt_once(objects: &Arc<Objects>, message: MessageId) -> IsrResult {
 }
 
 fn serve_once(objects: &Arc<Objects>, message: MessageId) -> IsrResult {
+    let interrupt = objects.owner();
+    let processor = interrupt.messages[message.get() as usize].processor;
+    match interrupt.verdict(Point::Isr, message, 0, processor.into()) {
+        // The host lost it. A line then looks as if it were another device's, and is asserted still.
+        Some(Action::Drop) => IsrResult { claimed: false, dpc: DpcRequest::None, address: 0 },
+        Some(Action::Duplicate) => {
+            let (first, second) = (call_routine(objects, message), call_routine(objects, message));
+            // The first has taken what there was, so it says whose interrupt it was.
+            if first.claimed || first.dpc != DpcRequest::None { first } else { second }
+        }
+        Some(Action::Delay(ns)) => {
+            interrupt.serve_late(ns);
+            call_routine(objects, message)
+        }
+        _ => call_routine(objects, message),
+    }
+}
+
+/// One call of the service routine, its trace event, and the DPCs that it asked for.
+fn call_routine(objects: &Arc<Objects>, message: MessageId) -> IsrResult {
     let interrupt = objects.owner();
     let counts = &interrupt.messages[message.get() as usize];
     let sequence = counts.isr_runs.fetch_add(1, Ordering::Relaxed) + 1;

@@ -66,6 +66,8 @@ mod dpc;
 
 mod processor;
 
+mod faults;
+
 mod synchronize;
 
 mod diagnose;
@@ -89,7 +91,7 @@ pub use kdpc_importance::DpcImportance;
 pub use layout::ProcessorLayout;
 pub use message_table::{InterruptMode, InterruptPolarity, MessageInfo, MessageInfoTable};
 pub use msix_table::{MsixConfig, MsixConfigError, ndis_m_config_msix_table_entry};
-pub use processor::{ProcessorCounts, Processors, ProcessorsError};
+pub use processor::{ProcessorCounts, Processors, ProcessorsError, ProcessorsOptions};
 pub use registration::ndis_m_register_interrupt_ex;
 pub use synchronize::SynchronizeError;
 pub use version::{NdisVersion, NotInVersion};

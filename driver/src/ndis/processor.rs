@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use ioat_stage::pause::{Join, deadline};
 use ioat_stage::sync::Mutex;
-use ioat_stage::{Bell, Pause, Placement, Task, Trace, Wake};
+use ioat_stage::{Bell, FaultBook, Pause, Placement, Task, Trace, Wake};
 
 use super::dpc;
+use super::faults::StageFaults;
 use super::handlers::ReceiveThrottleParameters;
 use super::interrupt::Connected;
 use super::kdpc_importance::DpcImportance;
@@ -47,6 +48,21 @@ pub struct ProcessorCounts {
     pub refused: u64,
 }
 
+/// How the processors work, beside how many there are.
+#[derive(Clone)]
+pub struct ProcessorsOptions {
+    /// What a DPC of an NDIS 6.20 interrupt may indicate in one run (TH-1).
+    pub max_nbls_to_indicate: u32,
+    /// What goes wrong in stages 7 to 9 (isr, queue, dpc); none costs nothing.
+    pub faults: Option<Arc<FaultBook>>,
+}
+
+impl Default for ProcessorsOptions {
+    fn default() -> Self {
+        Self { max_nbls_to_indicate: ReceiveThrottleParameters::INDICATE_ALL, faults: None }
+    }
+}
+
 /// The processors. Dropping them ends the workers, after the routine that each is in; what is queued then is cancelled,
 /// and later requests are refused. No interrupt is left at that point, for each keeps its processors: only kernel DPCs.
 pub struct Processors {
@@ -62,6 +78,10 @@ pub(super) struct Engine {
     pub(super) trace: Arc<dyn Trace>,
     /// What a DPC of NDIS 6.20 may indicate in one run (TH-1).
     pub(super) max_nbls_to_indicate: u32,
+    /// What goes wrong in stages 7 to 9.
+    pub(super) faults: Option<StageFaults>,
+    /// By index: until when a fault keeps the worker from its queue; 0 for not at all.
+    held: Box<[AtomicU64]>,
     /// By index.
     runs: Box<[AtomicU64]>,
     /// By index.
@@ -80,7 +100,7 @@ impl Processors {
         pause: Arc<dyn Pause>,
         trace: Arc<dyn Trace>,
     ) -> Result<Arc<Self>, ProcessorsError> {
-        Self::start_throttled(layout, ReceiveThrottleParameters::INDICATE_ALL, pause, trace)
+        Self::start_with(layout, ProcessorsOptions::default(), pause, trace)
     }
 
     /// As [`Self::start`], and the DPCs of NDIS 6.20 interrupts may indicate at most `max_nbls_to_indicate` buffers in
@@ -94,6 +114,21 @@ impl Processors {
         pause: Arc<dyn Pause>,
         trace: Arc<dyn Trace>,
     ) -> Result<Arc<Self>, ProcessorsError> {
+        let options = ProcessorsOptions { max_nbls_to_indicate, ..ProcessorsOptions::default() };
+        Self::start_with(layout, options, pause, trace)
+    }
+
+    /// As [`Self::start`], with all that can be chosen.
+    ///
+    /// # Errors
+    /// [`ProcessorsError`].
+    pub fn start_with(
+        layout: impl Into<ProcessorLayout>,
+        options: ProcessorsOptions,
+        pause: Arc<dyn Pause>,
+        trace: Arc<dyn Trace>,
+    ) -> Result<Arc<Self>, ProcessorsError> {
+        let ProcessorsOptions { max_nbls_to_indicate, faults } = options;
         let layout = layout.into();
         if !layout.is_sound() {
             return Err(ProcessorsError::Layout(layout));
@@ -103,6 +138,8 @@ impl Processors {
             pause,
             trace,
             max_nbls_to_indicate,
+            faults: faults.as_ref().map(StageFaults::new),
+            held: (0..layout.count).map(|_| AtomicU64::new(0)).collect(),
             runs: (0..layout.count).map(|_| AtomicU64::new(0)).collect(),
             bells: (0..layout.count).map(|_| Bell::new()).collect(),
             stop: AtomicBool::new(false),
@@ -196,19 +233,52 @@ impl Engine {
         self.runs[index as usize].fetch_add(1, Ordering::Relaxed) + 1
     }
 
+    /// The worker of this index leaves its queue alone until then.
+    pub(super) fn keep_held(&self, index: u32, until: u64) {
+        self.held[index as usize].fetch_max(until, Ordering::SeqCst);
+    }
+
+    /// Waits until then on the bell of the worker of `cpu`, which is the caller, unless it is stopped.
+    pub(super) fn wait_until(&self, cpu: CpuNumber, until: u64) {
+        let Some(index) = self.queues.layout().index(cpu) else { return };
+        let bell = &self.bells[index as usize];
+        loop {
+            let seen = bell.seen();
+            let stopped = self.stop.load(Ordering::SeqCst);
+            if stopped || self.pause.wait(bell, seen, Some(until)) == Wake::TimedOut {
+                return;
+            }
+        }
+    }
+
+    /// Whether a fault still keeps the worker of this index from its queue, and until when.
+    fn held(&self, index: u32) -> Option<u64> {
+        let held = &self.held[index as usize];
+        let until = held.load(Ordering::SeqCst);
+        if until == 0 {
+            return None;
+        }
+        if self.pause.now_ns() < until {
+            return Some(until);
+        }
+        // Unless it was held again meanwhile: then the next look sees that.
+        let _ = held.compare_exchange(until, 0, Ordering::SeqCst, Ordering::SeqCst);
+        None
+    }
+
     fn spawn_worker(engine: &Arc<Self>, index: u32) -> Result<Box<dyn Join>, ProcessorsError> {
         let cpu = engine.queues.layout().number(index);
         // Linux numbers its processors without gaps.
         let task = Task { name: format!("dpc-{}", cpu.0), cpu: Some(index) };
         let of_worker = engine.clone();
-        let body = move || of_worker.work(cpu, &of_worker.bells[index as usize]);
+        let body = move || of_worker.work(cpu, index, &of_worker.bells[index as usize]);
         let spawned = engine.pause.spawn(task, Box::new(body));
         spawned.map_err(|source| ProcessorsError::Spawn { processor: cpu.0, source })
     }
 
     /// The worker's loop. Once something has asked for the processor, the queue is worked off until it is empty. What
     /// may wait (KD-9) gives the worker's sleep an end, counted from when the first of it was seen.
-    fn work(self: &Arc<Self>, cpu: CpuNumber, bell: &Bell) {
+    fn work(self: &Arc<Self>, cpu: CpuNumber, index: u32, bell: &Bell) {
         let mut waits_until = None;
         loop {
             // Before looking for work: a DPC queued after this has rung the bell since.
@@ -217,7 +287,13 @@ impl Engine {
                 break;
             }
             match self.queues.due(cpu) {
-                Due::Now => {}
+                Due::Now => {
+                    if let Some(until) = self.held(index) {
+                        self.trace.flush();
+                        self.pause.wait(bell, seen, Some(until));
+                        continue;
+                    }
+                }
                 Due::Later => {
                     let wait = || deadline(&*self.pause, DpcImportance::WAITS_AT_MOST);
                     let until = *waits_until.get_or_insert_with(wait);
@@ -234,7 +310,7 @@ impl Engine {
                 }
             }
             waits_until = None;
-            while !self.stop.load(Ordering::SeqCst) {
+            while !self.stop.load(Ordering::SeqCst) && self.held(index).is_none() {
                 let Some(running) = self.queues.next(cpu) else { break };
                 // Off the queue and not yet running: where a lost completion would hide.
                 self.pause.point();

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use ioat_stage::FaultBook;
 use ioat_stage::pause::deadline;
 use rhai::Position;
 
@@ -43,6 +44,8 @@ pub struct Parts {
     pub force: bool,
     /// Takes fault rules, where somebody does.
     pub faults: Option<Arc<dyn FaultDesk>>,
+    /// What goes wrong in our driver, when a script attaches it.
+    pub of_driver: Arc<FaultBook>,
     /// Gives recorded events, where somebody records.
     pub events: Option<Arc<dyn EventDesk>>,
     /// The script's own arguments.
@@ -63,6 +66,7 @@ pub struct Session {
     pub(super) place: String,
     pub(super) force: bool,
     pub(super) faults: Option<Arc<dyn FaultDesk>>,
+    pub(super) of_driver: Arc<FaultBook>,
     pub(super) events: Option<Arc<dyn EventDesk>>,
     pub(super) arguments: Vec<String>,
     /// The registers that have names.
@@ -95,7 +99,19 @@ impl Session {
     /// # Errors
     /// When the device does not answer.
     pub fn open(parts: Parts) -> Result<Rc<Self>, HwError> {
-        let Parts { device, place, force, faults, events, arguments, limit, interrupt, table, sink } = parts;
+        let Parts {
+            device,
+            place,
+            force,
+            faults,
+            of_driver,
+            events,
+            arguments,
+            limit,
+            interrupt,
+            table,
+            sink,
+        } = parts;
         let vendor = device.read16(Space::Config, 0x00)?;
         let tables = tables(vendor, device.read16(Space::Config, 0x02)?, table);
         let registers = Registers::on(&device, &tables.map_err(|error| HwError::Open(error.to_string()))?)?;
@@ -108,6 +124,7 @@ impl Session {
             place,
             force,
             faults,
+            of_driver,
             events,
             arguments,
             registers,

@@ -56,7 +56,12 @@ impl Client {
             let channel = number("channel").map(u8::try_from).transpose().ok()?;
             let (sequence, address, len) = (number("sequence")?, number("address")?, number("len")?);
             let op = Op { channel, sequence, address, len, ..Op::default() };
-            Some(Fired { rule: rule(row)?, nth: number("nth")?, op, channel_nth: number("channel-nth")? })
+            Some(Fired {
+                rule: rule(row)?.into(),
+                nth: number("nth")?,
+                op,
+                channel_nth: number("channel-nth")?,
+            })
         };
         rows(&value, fired)
     }

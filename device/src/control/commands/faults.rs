@@ -2,7 +2,7 @@
 
 use ioat_spec::ChanErr;
 use ioat_stage::fault::catalog::CATALOG;
-use ioat_stage::fault::{Action, Fired};
+use ioat_stage::fault::{Action, Fired, RuleContext, RulePlace, check_all};
 use ioat_stage::{Point, Rule};
 use serde_json::{Value, json};
 
@@ -42,11 +42,11 @@ pub(crate) fn query_points(_: &Desk, _: &Given) -> Result<Answer, Complaint> {
 pub(crate) fn arm(desk: &Desk, given: &Given) -> Result<Answer, Complaint> {
     let text = given.text("rule").unwrap_or_default();
     let rule: Rule = text.parse().map_err(|error: ioat_stage::RuleError| invalid(error.to_string()))?;
-    let channels = desk.controls.profile().channels;
-    if rule.channel.is_some_and(|channel| channel >= channels) {
-        let desc = format!("'{rule}' would never fire: the channels are 0 to {}", channels - 1);
-        return Err(invalid(desc));
-    }
+    let profile = desk.controls.profile();
+    let context = RuleContext::new(profile.channels, profile.vectors(), RulePlace::Device);
+    let mut rules: Vec<_> = desk.book.rules().into_iter().map(|armed| armed.rule).collect();
+    rules.push(rule.clone());
+    check_all(&rules, &context).map_err(|error| invalid(error.to_string()))?;
     let words = rule.to_string();
     let id = desk.book.arm(rule);
     Ok(Answer::Now(json!({ "id": id, "rule": words })))

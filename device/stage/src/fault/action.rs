@@ -235,10 +235,15 @@ pub(super) fn unsigned(text: &str) -> Option<u64> {
 
 /// A whole number with its unit: `200ns`, `5us`, `3ms`, `1s`; in nanoseconds, never 0.
 pub(super) fn duration_ns(text: &str) -> Option<u64> {
+    time_ns(text).filter(|ns| *ns > 0)
+}
+
+/// The same, and 0 with a unit.
+pub(super) fn time_ns(text: &str) -> Option<u64> {
     let units = [("ns", 1), ("us", 1_000), ("ms", 1_000_000), ("s", 1_000_000_000)];
     let (digits, scale) =
         units.into_iter().find_map(|(unit, scale)| Some((text.strip_suffix(unit)?, scale)))?;
-    unsigned(digits.trim())?.checked_mul(scale).filter(|ns| *ns > 0)
+    unsigned(digits.trim())?.checked_mul(scale)
 }
 
 /// With an optional sign.

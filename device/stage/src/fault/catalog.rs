@@ -434,11 +434,23 @@ pub const CATALOG: &[Entry] = &[
         Point::Queue,
         "corrupt",
         Class::Interrupts,
-        &["corrupt(0)"],
-        "the bitmap of scheduled processors lacks some that were asked for",
+        &["corrupt(0)", "corrupt(0, 0xfe)"],
+        "the bitmap of scheduled processors lacks some that were asked for: those of the mask",
     ),
-    row(Point::Queue, "delay", Class::Timing, &["delay(1ms)"], "DPCs are queued late"),
-    row(Point::Dpc, "delay", Class::Timing, &["delay(1ms)"], "a DPC runs late"),
+    row(
+        Point::Queue,
+        "delay",
+        Class::Timing,
+        &["delay(1ms)"],
+        "a DPC stays in its queue: its processor comes to it late",
+    ),
+    row(
+        Point::Dpc,
+        "delay",
+        Class::Timing,
+        &["delay(1ms)"],
+        "a DPC that is off its queue runs late, and may be queued again meanwhile",
+    ),
     row(Point::Dpc, "duplicate", Class::Interrupts, &["duplicate"], "a DPC runs twice"),
 ];
 

@@ -2,10 +2,34 @@
 //!
 //! Production passes [`NoFaults`], which compiles away. An experiment passes [`RuleFaults`].
 
-mod action;
-pub mod catalog;
-mod engine;
 mod rule;
+
+mod range;
+
+mod register;
+
+mod filter;
+
+mod trigger;
+
+mod action;
+
+pub mod catalog;
+
+mod parse;
+
+mod table;
+
+mod errata;
+
+mod error;
+
+mod check;
+
+mod engine;
+
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 
@@ -14,8 +38,16 @@ use ioat_spec::ChannelState;
 use crate::stage::Stage;
 
 pub use action::Action;
-pub use engine::{ArmedRule, FaultBook, Fired, OnFired, RuleFaults, RuleId};
-pub use rule::{Rule, RuleError, Trigger};
+pub use check::{RuleContext, RulePlace, SetError, check_all};
+pub use engine::{ArmedRule, Clock, FaultBook, Fired, OnFired, RuleFaults, RuleId};
+pub use errata::{ERRATA, Erratum, expand, expand_all};
+pub use error::RuleError;
+pub use filter::{FILTERS, Filter, Flags, Form, Operation};
+pub use range::Range;
+pub use register::Register;
+pub use rule::{Channels, Rule, SHAPE};
+pub use table::Written;
+pub use trigger::{Chance, TRIGGERS, Trigger};
 
 /// Where the device, or the driver behind it, may be told to deviate. Stages by their own words, the two halves of a copy,
 /// and what lies beside the path.
@@ -144,7 +176,7 @@ impl fmt::Display for Point {
 }
 
 /// The direction of an access.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Access {
     /// The driver reads.
     Read,

@@ -45,8 +45,8 @@ pub(super) fn open(on: &On, pause: SharedPause) -> anyhow::Result<At> {
     let named = || format!("--on {}: opening the engine", on.written());
     let elsewhere = match on {
         On::Sim(options) => return open_sim(options, pause),
-        On::Socket(path) => Elsewhere::socket(path, pause),
-        On::Function(address) => Elsewhere::vfio(&address.to_string(), pause),
+        On::Socket(path, _) => Elsewhere::socket(path, pause),
+        On::Function(address, _) => Elsewhere::vfio(&address.to_string(), pause),
     };
     let elsewhere = elsewhere.with_context(named)?;
     let (device, identity) = (elsewhere.device().to_owned(), *elsewhere.identity());

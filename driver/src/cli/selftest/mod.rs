@@ -25,6 +25,7 @@ pub(crate) fn run(config: &Selftest) -> anyhow::Result<()> {
         processors: config.drive.processors,
         trace: opened.trace.clone(),
         timeout: config.drive.timeout,
+        faults: Some(opened.faults.clone()),
         ..Options::default()
     };
     let on = config.on.written();
@@ -104,8 +105,7 @@ fn report(config: &Selftest, driver: &Driver, opened: &Opened, steps: Vec<Step>)
         queued: counts.queued,
         refused: counts.refused,
     });
-    let fired = opened.faults.as_ref().map(|faults| faults.fired()).unwrap_or_default();
-    let faults_fired = fired.into_iter().map(|fired| FaultFired {
+    let faults_fired = opened.fired().into_iter().map(|fired| FaultFired {
         rule: fired.rule.to_string(),
         channel: fired.op.channel,
         nth: fired.nth,

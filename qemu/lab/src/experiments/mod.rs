@@ -45,4 +45,4 @@ pub use exit::{Exit, Trouble};
 pub use experiment::{Experiment, Id};
 pub use observation::{Fired, Observation};
 pub use place::{Golden, Infra, Limits, Place};
-pub use record::{Header, Outcome, Record};
+pub use record::{Header, Minimal, Outcome, Record};

@@ -21,6 +21,18 @@ pub struct Fired {
     pub again: String,
 }
 
+impl From<&ioat_stage::fault::Fired> for Fired {
+    fn from(fired: &ioat_stage::fault::Fired) -> Self {
+        Self {
+            rule: fired.rule.to_string(),
+            nth: fired.nth,
+            channel: fired.op.channel,
+            channel_nth: fired.channel_nth,
+            again: fired.again().to_string(),
+        }
+    }
+}
+
 /// The facts. Every text is one line that names what, where and when.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -51,6 +63,9 @@ pub struct Observation {
     pub fired: Vec<Fired>,
     /// How long it took: virtual time in the simulator, else wall time.
     pub took_ns: u64,
+    /// Trace events around the last fault, oldest first, in the words of a trace file's lines; only where the class is a finding.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub events: Vec<serde_json::Value>,
     /// What the device saw: counters and states, by name, for the report.
     #[serde(skip_serializing_if = "serde_json::Map::is_empty")]
     pub device: serde_json::Map<String, serde_json::Value>,

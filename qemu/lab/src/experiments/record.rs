@@ -14,6 +14,8 @@ pub enum Record {
     Header(Header),
     /// An experiment that was run.
     Result(Box<Outcome>),
+    /// What `minimise` made of one.
+    Minimal(Minimal),
 }
 
 /// What the results of a file have in common.
@@ -63,5 +65,19 @@ pub struct Outcome {
     /// The facts.
     pub observation: Observation,
     /// The command line that runs it again.
+    pub replay: String,
+}
+
+/// The least that still fails as an experiment did.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Minimal {
+    /// Which experiment.
+    pub id: Id,
+    /// The rules that are left, resolved.
+    pub rules: Vec<String>,
+    /// What is left of the workload, in one line.
+    pub workload: String,
+    /// The command line that runs it.
     pub replay: String,
 }

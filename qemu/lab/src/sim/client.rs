@@ -278,7 +278,9 @@ impl Working {
 
     fn may_fail(&self) -> bool {
         let stops = |client: &Client| client.abort.get() + client.reset.get() > 0;
-        self.worker.scenario.client.iter().any(stops) || !self.worker.scenario.expect.errors.is_empty()
+        self.worker.tally.trial
+            || self.worker.scenario.client.iter().any(stops)
+            || !self.worker.scenario.expect.errors.is_empty()
     }
 
     fn put_back(&mut self, writes: &[Write], when: &str) {

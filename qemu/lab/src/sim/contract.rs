@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use ioat_spec::descriptor::DESCRIPTOR_SIZE;
 use ioat_spec::{Control, Opcode};
-use ioat_stage::{Bell, Pause, Side, Task, Wake};
+use ioat_stage::{Bell, FaultBook, Pause, Side, Task, Wake};
 use netdma::client::Error;
 use netdma::contract::{
     Chain, ChannelError, ChannelRequest, ChannelState, Completed, CompletionLocation, ControlFlags, CpuSet32,
@@ -18,7 +18,7 @@ use netdma::contract::{
 use netdma::hw::{Device, DmaBuffer};
 use netdma::ioat::IoatProvider;
 use netdma::irql::{AtDispatch, AtPassive};
-use netdma::ndis::{Processors, ndis_m_register_interrupt_ex};
+use netdma::ndis::{Processors, ProcessorsOptions, ndis_m_register_interrupt_ex};
 
 use super::judge;
 use super::memory::{Effect, Shadow, Target, Write};
@@ -95,18 +95,32 @@ impl NetDmaClient for Ledger {
 }
 
 /// Interface, provider and interrupt, in the order of the contract; then the tasks; then all of it back.
-pub(super) fn run(scenario: &Arc<Scenario>, seed: u64, device: &Device, tally: &Tally) {
-    if let Err(error) = tried(scenario, seed, device, tally) {
+pub(super) fn run(
+    scenario: &Arc<Scenario>,
+    seed: u64,
+    device: &Device,
+    faults: &Arc<FaultBook>,
+    tally: &Tally,
+) {
+    if let Err(error) = tried(scenario, seed, device, faults, tally) {
         world::find(Wrong::Outcome, format!("opening the engine: {error}"));
     }
 }
 
-fn tried(scenario: &Arc<Scenario>, seed: u64, device: &Device, tally: &Tally) -> anyhow::Result<()> {
+fn tried(
+    scenario: &Arc<Scenario>,
+    seed: u64,
+    device: &Device,
+    faults: &Arc<FaultBook>,
+    tally: &Tally,
+) -> anyhow::Result<()> {
     let Some(level) = AtPassive::claim() else { unreachable!("the first task is at PASSIVE_LEVEL") };
     let count = u32::try_from(scenario.driver.processors.get())?;
     let interface = NetDmaInterface::new(Arc::new(SimPause), count);
     let provider = IoatProvider::new(device, interface.clone())?;
-    let processors = Processors::start(count, Arc::new(SimPause), Arc::new(Sink(Side::Driver)))?;
+    let options = ProcessorsOptions { faults: Some(faults.clone()), ..ProcessorsOptions::default() };
+    let processors =
+        Processors::start_with(count, options, Arc::new(SimPause), Arc::new(Sink(Side::Driver)))?;
     let registered = interface.register_provider(provider.clone(), provider.characteristics(), &level)?;
     let build = |handle| provider.interrupt_characteristics(handle);
     let interrupt = ndis_m_register_interrupt_ex(&processors, device.interrupts.clone(), build, &level)?;
@@ -132,7 +146,8 @@ fn tried(scenario: &Arc<Scenario>, seed: u64, device: &Device, tally: &Tally) ->
         let _ = task.join();
     }
     SimPause.sleep(super::run::SETTLE);
-    for (wrong, text) in world::look(judge::dpcs) {
+    let fired = faults.fired();
+    for (wrong, text) in world::look(|events| judge::dpcs(events, &fired)) {
         world::find(wrong, text);
     }
     started.stop(&level).deregister(&level);

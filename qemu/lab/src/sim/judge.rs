@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use ioat_stage::{Event, Stage};
+use ioat_stage::fault::Fired;
+use ioat_stage::{Action, Event, Point, Stage};
 use netdma::client::{Channel, Driver};
 
 use super::scenario::Scenario;
@@ -12,8 +13,9 @@ use super::world::{Stamped, Wrong};
 /// What is wrong, as it is found.
 pub(super) type Found = Vec<(Wrong, String)>;
 
-/// No lost DPC, from the events alone: every DPC that was queued on a processor ran there, once.
-pub(super) fn dpcs(events: &[Stamped]) -> Found {
+/// No lost DPC, from the events alone: every DPC that was queued on a processor ran there, once, or twice where a rule that
+/// fired said so.
+pub(super) fn dpcs(events: &[Stamped], fired: &[Fired]) -> Found {
     let mut found = Found::new();
     let mut queued = BTreeMap::<(u32, u64), i64>::new();
     for Stamped { t_ns, event, .. } in events {
@@ -34,6 +36,9 @@ pub(super) fn dpcs(events: &[Stamped]) -> Found {
             _ => {}
         }
     }
+    for (message, processor) in twice(fired) {
+        *queued.entry((message, processor)).or_default() += 1;
+    }
     for ((message, processor), balance) in queued {
         if balance != 0 {
             let text = format!(
@@ -47,13 +52,21 @@ pub(super) fn dpcs(events: &[Stamped]) -> Found {
     found
 }
 
+/// The message and the processor of each DPC that a rule ran twice.
+fn twice(fired: &[Fired]) -> impl Iterator<Item = (u32, u64)> {
+    let twice =
+        fired.iter().filter(|fired| (fired.rule.point, fired.rule.action) == (Point::Dpc, Action::Duplicate));
+    twice.map(|fired| (fired.op.vector.map_or(u32::MAX, u32::from), fired.op.len))
+}
+
 /// The driver's counters say what the events say.
-pub(super) fn counters(driver: &Driver, channels: &[Channel], events: &[Stamped]) -> Found {
+pub(super) fn counters(driver: &Driver, channels: &[Channel], events: &[Stamped], fired: &[Fired]) -> Found {
     let mut found = Found::new();
     let count = |stage| events.iter().filter(|stamped| stamped.event.stage == stage).count() as u64;
     let processors = driver.processors();
     for (number, processor) in processors.iter().enumerate() {
-        if processor.dpcs_run != processor.queued {
+        let more = twice(fired).filter(|(_, ran_on)| *ran_on == number as u64).count() as u64;
+        if processor.dpcs_run != processor.queued + more {
             let text =
                 format!("processor {number}: {} DPCs queued, {} run", processor.queued, processor.dpcs_run);
             found.push((Wrong::Dpc, text));

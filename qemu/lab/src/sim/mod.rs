@@ -22,9 +22,13 @@ pub mod report;
 
 pub mod run;
 
+pub mod trial;
+
 mod client;
 
 mod contract;
+
+mod liveness;
 
 mod storm;
 
@@ -40,6 +44,8 @@ mod pause;
 
 pub mod world;
 
+pub mod schedule;
+
 #[expect(
     unsafe_code,
     reason = "the way out of a coroutine is borrowed from it, through code that knows no lifetime of it"
@@ -52,5 +58,5 @@ pub mod random;
 mod violations;
 
 pub use campaign::{Campaign, Outcome};
-pub use run::{Report, run};
+pub use run::{Report, run, run_by};
 pub use scenario::{Scenario, ScenarioError};

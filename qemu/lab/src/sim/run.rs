@@ -3,7 +3,7 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use ioat_stage::{Pause, Point, Side, Task};
+use ioat_stage::{FaultBook, Pause, Point, Side, Task};
 use netdma::client::{Channel, ChannelOptions, CompletionMode, Driver, Error, OpenError, Options};
 use netdma::contract::CpuSet32;
 use netdma::hw::Registers;
@@ -16,9 +16,10 @@ use super::pause::{SimPause, Sink};
 use super::points::Points;
 use super::random::Random;
 use super::scenario::{Api, Ending, Scenario, When};
+use super::schedule::{Choices, Taken};
 use super::tally::{Counts, Tally};
 use super::world::{self, Finding, Past, Stamped, Wrong};
-use super::{contract, storm};
+use super::{contract, liveness, storm};
 
 /// After the last client has ended: long enough for every DPC, and it costs nothing.
 pub(super) const SETTLE: Duration = Duration::from_millis(200);
@@ -49,18 +50,34 @@ pub struct Report {
 /// Runs one seed.
 #[must_use]
 pub fn run(scenario: &Arc<Scenario>, seed: u64) -> Report {
+    run_by(scenario, seed, Choices::Seed).0
+}
+
+/// Runs one seed, whose interleaving these choices make, and gives the switches that were carried out, where they were
+/// written down. What the seed chooses beside (data, sizes, operations) stays its own.
+#[must_use]
+pub fn run_by(scenario: &Arc<Scenario>, seed: u64, choices: Choices) -> (Report, Vec<Taken>) {
     let tally = Tally::default();
     let (theirs, counts) = (scenario.clone(), tally.clone());
-    let past = world::run(seed, scenario.limits(), move || {
-        if !theirs.client.is_empty() {
-            path(&theirs, seed, &counts);
-        }
-        for (number, kind) in theirs.storm.iter().enumerate() {
-            let random = Random::new(seed, 1 << 32 | number as u64);
-            storm::run(kind, theirs.driver.processors.get(), random, &counts);
-        }
+    let mut past = world::run(seed, choices, scenario.limits(), move || {
+        let faults = FaultBook::new(theirs.fault.iter().map(|rule| rule.0.clone()));
+        everything(&theirs, seed, &faults, &counts);
     });
-    judged(scenario, seed, past, &tally.note(|counts| counts.clone()))
+    let taken = std::mem::take(&mut past.taken);
+    (judged(scenario, seed, past, &tally.note(|counts| counts.clone())), taken)
+}
+
+/// The world's first task.
+pub(super) fn everything(scenario: &Arc<Scenario>, seed: u64, faults: &Arc<FaultBook>, tally: &Tally) {
+    // The clock of rules that wait for a time.
+    faults.set_clock(Arc::new(world::now_ns));
+    if !scenario.client.is_empty() {
+        path(scenario, seed, faults, tally);
+    }
+    for (number, kind) in scenario.storm.iter().enumerate() {
+        let random = Random::new(seed, 1 << 32 | number as u64);
+        storm::run(kind, scenario.driver.processors.get(), random, tally);
+    }
 }
 
 /// Gives a report's memory to the next run of this thread.
@@ -70,7 +87,7 @@ pub fn reuse(report: Report) {
 
 /// What was found, less what the scenario expects, and with what it expects in vain.
 fn judged(scenario: &Scenario, seed: u64, past: Past, counts: &Counts) -> Report {
-    let Past { events, findings, switches, time_ns, stuck } = past;
+    let Past { events, findings, switches, time_ns, stuck, taken: _ } = past;
     let mut findings = findings;
     let wanted = |finding: &Finding| scenario.expect.finds.contains(&finding.wrong);
     let found = |wrong: &Wrong| findings.iter().any(|finding| finding.wrong == *wrong);
@@ -93,19 +110,20 @@ fn stops(scenario: &Scenario) -> bool {
     scenario.client.iter().any(|client| client.abort.get() + client.reset.get() > 0)
 }
 
-/// The whole path: the world's first task.
-fn path(scenario: &Arc<Scenario>, seed: u64, tally: &Tally) {
+/// The whole path.
+fn path(scenario: &Arc<Scenario>, seed: u64, faults: &Arc<FaultBook>, tally: &Tally) {
     let lint = scenario.device.lint.then(LintBook::new);
     let options = SimOptions {
         profile: scenario.device.profile.clone(),
         channels: u8::try_from(scenario.device.channels.get()).ok(),
         vectors: scenario.device.vectors.and_then(|vectors| u16::try_from(vectors.get()).ok()),
         lint: lint.clone(),
-        rules: scenario.fault.iter().map(|rule| rule.0.clone()).collect(),
+        rules: Vec::new(),
+        faults: Some(faults.clone()),
         trace: Some(Arc::new(Sink(Side::Device))),
         start_latency: Duration::from_micros(scenario.device.start_latency_us.get()),
     };
-    let Sim { mut device, faults } = match Sim::open(options, Arc::new(SimPause)) {
+    let Sim { mut device, .. } = match Sim::open(options, Arc::new(SimPause)) {
         Ok(sim) => sim,
         Err(error) => return world::find(Wrong::Outcome, error.to_string()),
     };
@@ -114,15 +132,21 @@ fn path(scenario: &Arc<Scenario>, seed: u64, tally: &Tally) {
     device.registers = Arc::new(Points(device.registers.clone()));
     let apis = |api| scenario.client.iter().any(|client| client.api == api);
     if apis(Api::Client) {
-        clients(scenario, seed, &device, tally);
+        clients(scenario, seed, &device, faults, tally);
     }
     if apis(Api::Contract) {
-        contract::run(scenario, seed, &device, tally);
+        contract::run(scenario, seed, &device, faults, tally);
+        tally.note(|counts| counts.worked_ns = Some(world::now_ns()));
+        if tally.trial {
+            liveness::reopened(scenario, &device, faults, tally);
+        }
     }
     drop(device);
     tally.note(|counts| counts.fired = faults.fired().len() as u64);
-    let found = tally.note(|counts| judge::interrupts(scenario, counts));
-    tell(found);
+    if !tally.trial {
+        let found = tally.note(|counts| judge::interrupts(scenario, counts));
+        tell(found);
+    }
     conduct(lint.as_deref());
     given_back(&engine);
 }
@@ -145,34 +169,60 @@ pub(super) fn given_back(engine: &Weak<dyn Registers>) {
 }
 
 /// The driver's own client API.
-fn clients(scenario: &Arc<Scenario>, seed: u64, device: &netdma::hw::Device, tally: &Tally) {
-    let options = Options {
+fn clients(
+    scenario: &Arc<Scenario>,
+    seed: u64,
+    device: &netdma::hw::Device,
+    faults: &Arc<FaultBook>,
+    tally: &Tally,
+) {
+    let mut again = false;
+    match Driver::open(device.clone(), options(scenario, faults)) {
+        Ok(driver) => match channels(scenario, &driver) {
+            Ok(channels) => {
+                work(scenario, seed, &driver, &channels, tally);
+                tally.note(|counts| counts.worked_ns = Some(world::now_ns()));
+                if tally.trial {
+                    again = !liveness::channels(&driver, &channels, faults, tally);
+                }
+                end(scenario, &driver, channels, faults, tally);
+            }
+            Err(error) => {
+                again = true;
+                tally.failed(scenario, "allocating the channels", &error);
+            }
+        },
+        Err(error) => {
+            again = true;
+            refused(scenario, tally, &error);
+        }
+    }
+    if again && tally.trial {
+        liveness::reopened(scenario, device, faults, tally);
+    }
+}
+
+pub(super) fn options(scenario: &Scenario, faults: &Arc<FaultBook>) -> Options {
+    Options {
         processors: u32::try_from(scenario.driver.processors.get()).unwrap_or(1),
         trace: Arc::new(Sink(Side::Driver)),
         watchdog: Duration::from_millis(scenario.driver.watchdog_ms.get()),
         timeout: Duration::from_millis(scenario.driver.timeout_ms.get()),
-    };
-    let driver = match Driver::open(device.clone(), options) {
-        Ok(driver) => driver,
-        Err(error) => return refused(scenario, tally, &error),
-    };
-    match channels(scenario, &driver) {
-        Ok(channels) => {
-            work(scenario, seed, &driver, &channels, tally);
-            end(scenario, &driver, channels, tally);
-        }
-        Err(error) => tally.failed(scenario, "allocating the channels", &error),
+        // One book for both sides: the device asks about its points, the driver about its own.
+        faults: Some(faults.clone()),
     }
 }
 
 fn refused(scenario: &Scenario, tally: &Tally, error: &OpenError) {
     tally.note(|counts| *counts.failed.entry(Ending::Gone).or_default() += 1);
-    if !scenario.expect.open_fails {
+    if tally.trial {
+        tally.say(format!("opening the engine: {error}"));
+    } else if !scenario.expect.open_fails {
         world::find(Wrong::Outcome, format!("opening the engine: {error}"));
     }
 }
 
-fn channels(scenario: &Scenario, driver: &Driver) -> Result<Vec<Channel>, Error> {
+pub(super) fn channels(scenario: &Scenario, driver: &Driver) -> Result<Vec<Channel>, Error> {
     let processors = u32::try_from(scenario.driver.processors.get()).unwrap_or(1);
     let spread = if scenario.driver.spread { CpuSet32::first(processors) } else { CpuSet32::EMPTY };
     let options = ChannelOptions {
@@ -218,11 +268,12 @@ fn work(scenario: &Arc<Scenario>, seed: u64, driver: &Driver, channels: &[Channe
 }
 
 /// Everything is still: the counters must add up, and what was taken must come back.
-fn end(scenario: &Scenario, driver: &Driver, channels: Vec<Channel>, tally: &Tally) {
+fn end(scenario: &Scenario, driver: &Driver, channels: Vec<Channel>, faults: &FaultBook, tally: &Tally) {
     SimPause.sleep(SETTLE);
+    let fired = faults.fired();
     let mut found = world::look(|events| {
-        let mut found = judge::dpcs(events);
-        found.extend(judge::counters(driver, &channels, events));
+        let mut found = judge::dpcs(events, &fired);
+        found.extend(judge::counters(driver, &channels, events, &fired));
         found
     });
     let counts = tally.note(|counts| {
@@ -231,7 +282,7 @@ fn end(scenario: &Scenario, driver: &Driver, channels: Vec<Channel>, tally: &Tal
         counts.clone()
     });
     let clean = counts.failed.is_empty() && !stops(scenario);
-    let tolerant = scenario.fault.iter().any(|rule| rule.0.point == Point::Register);
+    let tolerant = tally.trial || scenario.fault.iter().any(|rule| rule.0.point == Point::Register);
     for (number, channel) in channels.iter().enumerate() {
         found.extend(judge::completions(number, channel, &counts, clean, tolerant));
     }

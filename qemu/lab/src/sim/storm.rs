@@ -131,7 +131,7 @@ pub(super) fn run(storm: &Storm, processors: u64, mut random: Random, tally: &Ta
     };
     SimPause.wait(&weather.bell, seen, None);
     SimPause.sleep(super::run::SETTLE);
-    for (wrong, text) in world::look(judge::dpcs) {
+    for (wrong, text) in world::look(|events| judge::dpcs(events, &[])) {
         world::find(wrong, text);
     }
     let counts = processors.counts();

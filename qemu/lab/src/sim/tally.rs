@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use ioat_stage::{Access, Point};
 use netdma::client::Error;
 use netdma::contract::{ChannelError, NetDmaStatus};
 
@@ -11,7 +12,14 @@ use super::world::{self, Wrong};
 
 /// The counts of a run, shared by its tasks.
 #[derive(Clone, Default)]
-pub(super) struct Tally(Arc<Mutex<Counts>>);
+pub(super) struct Tally {
+    counts: Arc<Mutex<Counts>>,
+    /// It is an experiment: failures are facts to be written down, whatever the scenario expects.
+    pub(super) trial: bool,
+}
+
+/// Operations by point, channel (none: of no channel) and direction.
+pub type Accesses = BTreeMap<(Point, Option<u8>, Option<Access>), u64>;
 
 /// The counts.
 #[derive(Clone, Debug, Default)]
@@ -28,26 +36,58 @@ pub(super) struct Counts {
     pub(super) recovered: u64,
     /// Work of storms.
     pub(super) requests: u64,
+    /// In an experiment: what the driver said of its failures; the first ones.
+    pub(super) failures: Vec<String>,
+    /// In an experiment: virtual time when the last client had ended.
+    pub(super) worked_ns: Option<u64>,
+    /// In a golden run: operations by point, channel and direction, until the clean work began.
+    pub(super) accesses: Accesses,
+    /// In an experiment: the device no longer answers, whatever its driver does.
+    pub(super) gone: bool,
 }
 
 impl Tally {
+    /// The counts of an experiment.
+    pub(super) fn of_trial() -> Self {
+        Self { trial: true, ..Self::default() }
+    }
+
     /// Changes the counts. Nothing waits in `change`.
     pub(super) fn note<R>(&self, change: impl FnOnce(&mut Counts) -> R) -> R {
-        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        change(&mut self.counts.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// An operation failed: counted, and a finding if the scenario does not expect it.
     pub(super) fn failed(&self, scenario: &Scenario, who: &str, error: &Error) {
+        if self.trial {
+            self.say(format!("{who}: {error}"));
+        }
         let Some(ending) = ending(error) else {
+            if self.trial {
+                return self.note(|counts| *counts.failed.entry(Ending::Aborted).or_default() += 1);
+            }
             world::find(Wrong::Outcome, format!("{who}: {error}"));
             return;
         };
         self.note(|counts| *counts.failed.entry(ending).or_default() += 1);
         let stops = scenario.client.iter().any(|client| client.abort.get() + client.reset.get() > 0);
-        let expected = scenario.expect.errors.contains(&ending) || (stops && ending == Ending::Aborted);
+        let expected =
+            self.trial || scenario.expect.errors.contains(&ending) || (stops && ending == Ending::Aborted);
         if !expected {
             world::find(Wrong::Outcome, format!("{who}: {error}; the scenario does not expect that"));
         }
+    }
+
+    /// Writes a failure down.
+    pub(super) fn say(&self, text: String) {
+        /// More say nothing more.
+        const MOST: usize = 8;
+        let text = format!("at {} ns: {text}", world::now_ns());
+        self.note(|counts| {
+            if counts.failures.len() < MOST {
+                counts.failures.push(text);
+            }
+        });
     }
 }
 

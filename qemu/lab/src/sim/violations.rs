@@ -19,7 +19,7 @@ const LIMITS: Limits = Limits { events: 10_000, switches: 100_000, time_ns: 10_0
 
 /// Runs `main` as the first task of a world, and gives the kinds of what was found.
 fn found(main: impl FnOnce() + Send + 'static) -> Vec<Wrong> {
-    let Past { findings, .. } = world::run(1, LIMITS, main);
+    let Past { findings, .. } = world::run(1, Choices::Seed, LIMITS, main);
     findings.iter().map(|finding| finding.wrong).collect()
 }
 
@@ -98,7 +98,8 @@ fn event(stage: Stage, requested: u64, len: u64) -> Stamped {
 
 #[test]
 fn a_dpc_that_did_not_run_or_ran_twice_or_was_never_asked_for_is_found() {
-    let kinds = |events: &[Stamped]| judge::dpcs(events).iter().map(|(wrong, _)| *wrong).collect::<Vec<_>>();
+    let kinds =
+        |events: &[Stamped]| judge::dpcs(events, &[]).iter().map(|(wrong, _)| *wrong).collect::<Vec<_>>();
     let queued = event(Stage::Queue, 0b11, 0b10);
     let ran = event(Stage::Dpc, 0, 1);
     assert_eq!(kinds(&[queued, ran]), []);
@@ -119,7 +120,7 @@ fn counters_and_completions_that_do_not_add_up_are_found() {
         let channels = [channel];
         let honest = Counts { submitted: [(0, 1)].into(), completed: [(0, 1)].into(), ..Counts::default() };
         let judge_all = |events: &[Stamped], counts: &Counts| {
-            let mut found = judge::counters(&driver, &channels, events);
+            let mut found = judge::counters(&driver, &channels, events, &[]);
             found.extend(judge::completions(0, &channels[0], counts, true, false));
             found.into_iter().map(|(wrong, _)| wrong).collect::<Vec<_>>()
         };
@@ -191,9 +192,10 @@ fn a_task_that_waits_for_ever_and_one_that_panics_are_found_and_the_next_world_i
 
 #[test]
 fn time_passes_only_when_nobody_can_run_and_deadlines_cost_nothing() {
-    let Past { time_ns, switches, .. } = world::run(1, Limits { time_ns: u64::MAX, ..LIMITS }, || {
-        SimPause.sleep(std::time::Duration::from_secs(3600));
-    });
+    let Past { time_ns, switches, .. } =
+        world::run(1, Choices::Seed, Limits { time_ns: u64::MAX, ..LIMITS }, || {
+            SimPause.sleep(std::time::Duration::from_secs(3600));
+        });
     assert!((3_600_000_000_000..3_600_000_010_000).contains(&time_ns), "{time_ns}");
     assert!(switches < 10);
 }

@@ -13,6 +13,7 @@ use netdma::irql::{self, Irql};
 
 use super::fiber::{self, Fiber};
 use super::random::Random;
+use super::schedule::{Choices, Chooser, Switch, Taken};
 
 /// What the clock gains with each switch.
 const SWITCH_NS: u64 = 100;
@@ -83,6 +84,8 @@ pub(super) struct Past {
     pub(super) events: Vec<Stamped>,
     pub(super) findings: Vec<Finding>,
     pub(super) switches: u64,
+    /// Where somebody went on who would not have without a switch, if that was written down.
+    pub(super) taken: Vec<Taken>,
     pub(super) time_ns: u64,
     /// Tasks were left on their stacks, with all that they own.
     pub(super) stuck: bool,
@@ -106,6 +109,7 @@ struct Task {
 
 struct World {
     random: Random,
+    chooser: Chooser,
     limits: Limits,
     now_ns: u64,
     tasks: Vec<Task>,
@@ -129,13 +133,14 @@ thread_local! {
 }
 
 /// Runs `main` as the first task of a world of its own, until every task has ended or none can go on.
-pub(super) fn run(seed: u64, limits: Limits, main: impl FnOnce() + Send + 'static) -> Past {
+pub(super) fn run(seed: u64, choices: Choices, limits: Limits, main: impl FnOnce() + Send + 'static) -> Past {
     quiet_panics();
     let mut random = Random::new(seed, 0);
     // Some seeds change at nearly every point, some seldom: short races and long absences.
     let stay = [0, 96, 192, 240][random.index(4)];
     let world = World {
         random,
+        chooser: Chooser::new(choices),
         limits,
         now_ns: 0,
         tasks: Vec::new(),
@@ -301,7 +306,7 @@ impl World {
             Some(task) => task,
             None => {
                 self.step()?;
-                self.draw()
+                self.decide(None)
             }
         };
         self.current = task;
@@ -314,15 +319,38 @@ impl World {
         if self.step().is_none() {
             return false;
         }
-        if self.random.below(256) < self.stay {
-            return true;
-        }
-        let next = self.draw();
+        let next = self.decide(Some(self.current));
         if next == self.current {
             return true;
         }
         self.next = Some(next);
         false
+    }
+
+    /// Who goes on; `here` is at a point and could, none is after a wait.
+    fn decide(&mut self, here: Option<usize>) -> usize {
+        if self.chooser.is_plain() {
+            return self.drawn(here);
+        }
+        let usual = self.chooser.usual(here, &self.ready);
+        let played = self.chooser.plays(self.switches, usual, &self.ready);
+        let task = played.unwrap_or_else(|| self.drawn(here));
+        let name = |task: usize| self.tasks[task].name.clone();
+        let (at, t_ns) = (self.switches, self.now_ns);
+        let taken = || {
+            let switch = Switch { at, to: task };
+            (task != usual).then(|| Taken { switch, t_ns, instead_of: name(usual), name: name(task) })
+        };
+        self.chooser.note(task, here, taken);
+        task
+    }
+
+    /// Who goes on by the seed.
+    fn drawn(&mut self, here: Option<usize>) -> usize {
+        match here {
+            Some(here) if self.random.below(256) < self.stay => here,
+            _ => self.draw(),
+        }
     }
 
     /// One of those that are ready.
@@ -431,7 +459,7 @@ impl World {
     }
 
     fn past(self) -> Past {
-        let Self { tasks, events, findings, switches, now_ns, .. } = self;
+        let Self { tasks, events, findings, switches, now_ns, chooser, .. } = self;
         let mut stuck = false;
         for fiber in tasks.into_iter().filter_map(|task| task.fiber) {
             // Unwinding it would run destructors that wait for other tasks, which nobody runs any more; what they
@@ -439,7 +467,7 @@ impl World {
             std::mem::forget(fiber);
             stuck = true;
         }
-        Past { events, findings, switches, time_ns: now_ns, stuck }
+        Past { events, findings, switches, taken: chooser.taken(), time_ns: now_ns, stuck }
     }
 }
 

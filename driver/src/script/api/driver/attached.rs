@@ -32,7 +32,8 @@ impl Attached {
         options: Options,
         recording: Arc<Recording>,
     ) -> Result<Self, Failure> {
-        let options = Options { trace: recording.sink(Side::Driver), ..options };
+        let faults = Some(session.of_driver.clone());
+        let options = Options { trace: recording.sink(Side::Driver), faults, ..options };
         let processors = options.processors;
         let driver = client::Driver::open(session.device.clone(), options);
         let driver = driver.map_err(|error| failed(format!("driver: {error}")))?;

@@ -46,9 +46,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use ioat_stage::Rule;
-use ioat_stage::fault::catalog;
-use ioat_stage::{Point, fault::catalog::CATALOG};
+use ioat_stage::fault::catalog::{self, CATALOG};
+use ioat_stage::fault::{RuleContext, RulePlace, check_all};
+use ioat_stage::{Point, Rule};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use toml::Spanned;
@@ -378,31 +378,24 @@ fn checked(set: SetTable, place: &PlaceName, scenario: &Scenario, at: &At<'_>) -
     if rules.get_ref().is_empty() {
         return Err(at.error(rules.span().start, "set.rules: found no rule, expected one at least"));
     }
-    for rule in rules.get_ref() {
-        never(&rule.get_ref().0, place, scenario)
-            .map_or(Ok(()), |why| Err(at.error(rule.span().start, &why)))?;
-    }
+    let starts: Vec<_> = rules.get_ref().iter().map(|rule| rule.span().start).collect();
     let rules: Vec<Rule> = rules.into_inner().into_iter().map(|rule| rule.into_inner().0).collect();
+    check_all(&rules, &context(place, scenario))
+        .map_err(|error| at.error(starts.get(error.index).copied().unwrap_or(0), &error.to_string()))?;
     let words = || rules.iter().map(Rule::to_string).collect::<Vec<_>>().join("; ");
     Ok(Set { name: name.unwrap_or_else(words), rules, expect })
 }
 
-/// Why a rule can never fire there.
+/// Against what a place's rules are held.
 #[must_use]
-pub fn never(rule: &Rule, place: &PlaceName, scenario: &Scenario) -> Option<String> {
+pub fn context(place: &PlaceName, scenario: &Scenario) -> RuleContext {
     let channels = scenario.device.channels.get();
-    let row = catalog::entry(rule.point, rule.action.word());
-    let why = if rule.channel.is_some_and(|channel| u64::from(channel) >= channels) {
-        format!("the device has {channels} channels, expected a channel below that")
-    } else if rule.point.is_drivers() && !place.has_our_driver() {
-        format!("{} is a point of our driver, which does not run in {place}", rule.point)
-    } else if row.is_none_or(|row| !place.reached_by(row.reach)) {
-        match row.map(|row| row.reach) {
-            Some(catalog::Reach::NotThroughVmm(why) | catalog::Reach::SocketOnly(why)) => why.to_owned(),
-            _ => format!("there is no vfio-user connection in {place}"),
-        }
-    } else {
-        return None;
+    let vectors = scenario.device.vectors.map_or(channels, Within::get);
+    let place = match place {
+        PlaceName::Sim => RulePlace::Sim,
+        PlaceName::Socket => RulePlace::Socket,
+        PlaceName::Vm => RulePlace::Vm,
+        PlaceName::VmIoatdma | PlaceName::VmCommand(_) | PlaceName::Attach(_) => RulePlace::Foreign,
     };
-    Some(format!("fault rule '{rule}': it would never fire: {why}"))
+    RuleContext::new(u8::try_from(channels).unwrap_or(8), u16::try_from(vectors).unwrap_or(8), place)
 }

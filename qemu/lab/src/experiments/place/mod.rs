@@ -1,17 +1,30 @@
 //! Where experiments run. A place carries one out at a time and reports facts; it does not judge.
 
-pub mod guest;
+pub mod sim;
+
+pub mod setup;
 
 pub mod attach;
 
 pub mod device_view;
+
+mod ours;
+
+pub mod device;
+
+pub mod socket;
+
+pub mod vm;
+
+pub mod guest;
 
 mod verdict;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use ioat_stage::Point;
+use ioat_stage::{Access, Point};
+use netdma_vm::kernel::KernelChoice;
 
 use super::campaign::{Campaign, PlaceName};
 use super::experiment::Experiment;
@@ -29,6 +42,8 @@ pub struct Golden {
     pub took_ns: u64,
     /// Operations of each point and channel; none where an operation has no channel.
     pub operations: BTreeMap<(Point, Option<u8>), u64>,
+    /// The same by direction too, for actions that work on one direction only; empty where the place cannot tell.
+    pub accesses: BTreeMap<(Point, Option<u8>, Option<Access>), u64>,
     /// Facts of this run; anything but time and operations means that the workload fails without any fault.
     pub observation: Observation,
 }
@@ -63,10 +78,15 @@ pub trait Place {
 /// [`Infra`]: it cannot be had on this machine, or in this build.
 pub fn open(campaign: &Campaign) -> Result<Box<dyn Place>, Infra> {
     match &campaign.place {
-        PlaceName::Sim
-        | PlaceName::Socket
-        | PlaceName::Vm => {
-            Err(Infra(anyhow::anyhow!("the place '{}' is not part of this build", campaign.place)))
+        PlaceName::Sim => Ok(Box::new(sim::SimPlace::new(campaign.scenario.clone()))),
+        PlaceName::Socket => {
+            let setup = setup_of(campaign)?;
+            Ok(Box::new(socket::SocketPlace::new(setup, setup::Programs::of_host()?)))
+        }
+        PlaceName::Vm => {
+            let setup = setup_of(campaign)?;
+            let kernel = campaign.kernel.clone().map_or_else(KernelChoice::default, KernelChoice::Version);
+            Ok(Box::new(vm::VmPlace::new(setup, setup::Programs::of_guest()?, kernel)))
         }
         PlaceName::VmIoatdma | PlaceName::VmCommand(_) => Ok(Box::new(guest::GuestPlace::open(campaign)?)),
         PlaceName::Attach(socket) => {
@@ -77,4 +97,10 @@ pub fn open(campaign: &Campaign) -> Result<Box<dyn Place>, Infra> {
             Ok(Box::new(attach::AttachPlace::open(socket, command)?))
         }
     }
+}
+
+/// What the campaign's scenario means for our driver outside the simulator.
+fn setup_of(campaign: &Campaign) -> Result<setup::Setup, Infra> {
+    let setup = setup::Setup::of(&campaign.scenario);
+    setup.map_err(|error| Infra(anyhow::Error::new(error).context(campaign.file.clone())))
 }

@@ -1,15 +1,54 @@
-//! `netdma-lab experiment report`.
+//! What many records say together: for a terminal, for a program, for a CI, and as one page for a person.
 
-use super::exit::{Exit, Trouble};
+mod command;
 
-/// Makes a report of journals
-#[derive(clap::Args, Debug)]
-pub struct Arguments {}
+mod digest;
 
-/// Runs the verb.
-///
-/// # Errors
-/// Always: it is on its way.
-pub fn run(_: &Arguments) -> Result<Exit, Trouble> {
-    Err(Trouble::Infra(anyhow::anyhow!("`experiment report` is not part of this build")))
+mod interval;
+
+mod text;
+
+mod json;
+
+mod junit;
+
+mod ktap;
+
+mod picture;
+
+mod page;
+
+pub use command::{Arguments, run};
+pub use digest::{Cell, Digest, Group};
+pub use interval::{Interval, none_seen, wilson};
+
+/// A form of a report.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, clap::ValueEnum)]
+pub enum Format {
+    /// A summary for a terminal.
+    #[default]
+    Text,
+    /// One JSON object.
+    Json,
+    /// JUnit XML: a test case for each experiment.
+    Junit,
+    /// KTAP: a test for each experiment.
+    Ktap,
+    /// One self-contained page.
+    Html,
 }
+
+/// The report in this form.
+#[must_use]
+pub fn render(format: Format, digest: &Digest) -> String {
+    match format {
+        Format::Text => text::text(digest),
+        Format::Json => json::json(digest),
+        Format::Junit => junit::junit(digest),
+        Format::Ktap => ktap::ktap(digest),
+        Format::Html => page::page(digest),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,371 @@
+//! Filters: which operations of its point a rule counts.
+
+use std::fmt;
+
+use ioat_spec::register::CHANNELS_MAX;
+use ioat_spec::{ChannelState, Control, Opcode};
+
+use super::action::unsigned;
+use super::{Access, Described, Op, Point, Range, Register};
+
+/// One filter. All of a rule's filters must match.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Filter {
+    /// `ch`: this channel; none: operations of no channel.
+    Channel(Option<u8>),
+    /// `reg`: an access that touches this register.
+    Register(Register),
+    /// `offset`: an access that touches these bytes of its space.
+    Offset(Range),
+    /// `addr`: an operation that touches these bus addresses.
+    Address(Range),
+    /// `src`: of a descriptor that reads from there.
+    Source(Range),
+    /// `dst`: of a descriptor that writes there.
+    Destination(Range),
+    /// `desc`: of a descriptor that lies there.
+    Descriptor(Range),
+    /// `op`: of this kind.
+    Operation(Operation),
+    /// `size`: of so many bytes; of the descriptor, where there is one.
+    Size(Range),
+    /// `flags`: of a descriptor with all of these.
+    Flags(Flags),
+    /// `vector`: a message of this vector.
+    Vector(u16),
+    /// `state`: while the channel is in this state.
+    State(ChannelState),
+    /// `t`: in this window of the device's clock, in nanoseconds since its start.
+    Time(Range),
+    /// `after`: once the rule of this name has fired.
+    After(String),
+    /// `armed=command`: once somebody says so.
+    ByCommand,
+}
+
+/// A filter's word, its form, what it means, and a rule that has it.
+#[derive(Clone, Copy, Debug)]
+pub struct Form {
+    /// The word.
+    pub word: &'static str,
+    /// How it is written.
+    pub form: &'static str,
+    /// What it means.
+    pub says: &'static str,
+    /// A rule.
+    pub example: &'static str,
+}
+
+const fn form(word: &'static str, form: &'static str, says: &'static str, example: &'static str) -> Form {
+    Form { word, form, says, example }
+}
+
+/// All filters.
+pub const FILTERS: &[Form] = &[
+    form("ch", "ch=N|none", "operations of this channel; `none`: of no channel", "msix[ch=0]: nth(3) drop"),
+    form(
+        "reg",
+        "reg=NAME",
+        "accesses that touch this register, of every channel unless `ch` names one",
+        "register[ch=0, reg=CHANSTS]: nth(2) all-ones",
+    ),
+    form(
+        "offset",
+        "offset=A..B",
+        "accesses that touch these bytes of BAR0, or of configuration space",
+        "register[offset=0x2000..0x2040, op=write]: always drop",
+    ),
+    form(
+        "addr",
+        "addr=A..B",
+        "operations that touch these bus addresses",
+        "write[addr=0x10000..0x11000]: nth(1) drop",
+    ),
+    form("src", "src=A..B", "descriptors that read from there", "read[src=0x10000..0x20000]: every(2) zeros"),
+    form("dst", "dst=A..B", "descriptors that write there", "copy[dst=0x10000]: nth(1) corrupt(0)"),
+    form("desc", "desc=A..B", "descriptors that lie there", "fetch[desc=0x8000]: nth(2) halt(descriptor)"),
+    form(
+        "op",
+        "op=read|write|copy|fill|null|xor|pq",
+        "accesses of this direction, or descriptors of this operation",
+        "copy[op=fill]: nth(1) corrupt(0)",
+    ),
+    form(
+        "size",
+        "size=A..B",
+        "of so many bytes: of the descriptor, or of the access",
+        "copy[size=4096..65537]: nth(2) corrupt(17, 0x80)",
+    ),
+    form(
+        "flags",
+        "flags=FLAG[+...]",
+        "descriptors that have all of interrupt, completion, fence, source-page-break, destination-page-break",
+        "complete[flags=interrupt+completion]: nth(2) drop",
+    ),
+    form("vector", "vector=N", "messages of this vector", "msix[vector=1]: nth(1) duplicate"),
+    form(
+        "state",
+        "state=armed|active|idle|suspended|halted",
+        "while the channel is in this state",
+        "state[state=suspended]: nth(1) drop",
+    ),
+    form(
+        "t",
+        "t=A..B",
+        "while the device's clock, since its start, is there: `t=1ms..2ms`, `t=5ms..`",
+        "msix[t=1ms..20ms]: always drop",
+    ),
+    form(
+        "after",
+        "after=NAME",
+        "once the rule of this name has fired; what came before is not counted",
+        "register[after=lost, reg=CHANSTS]: nth(1) all-ones",
+    ),
+    form(
+        "armed",
+        "armed=command",
+        "once somebody says so: `fault-arm` with the rule's name",
+        "gone = register[armed=command]: always all-ones",
+    ),
+];
+
+/// What kind of operation.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[expect(missing_docs, reason = "each is its own word")]
+pub enum Operation {
+    Read,
+    Write,
+    Copy,
+    Fill,
+    Null,
+    Xor,
+    Pq,
+}
+
+impl Operation {
+    /// All of them, with their words.
+    pub const ALL: [(Self, &'static str); 7] = [
+        (Self::Read, "read"),
+        (Self::Write, "write"),
+        (Self::Copy, "copy"),
+        (Self::Fill, "fill"),
+        (Self::Null, "null"),
+        (Self::Xor, "xor"),
+        (Self::Pq, "pq"),
+    ];
+
+    /// The direction, if that is what it is.
+    #[must_use]
+    pub const fn access(self) -> Option<Access> {
+        match self {
+            Self::Read => Some(Access::Read),
+            Self::Write => Some(Access::Write),
+            _ => None,
+        }
+    }
+
+    fn matches(self, op: &Op) -> bool {
+        match (self.access(), op.described) {
+            (Some(access), _) => op.access == Some(access),
+            (None, Some(described)) => Self::of(described) == Some(self),
+            (None, None) => false,
+        }
+    }
+
+    /// What a descriptor asks for; none for what has no word here.
+    fn of(described: Described) -> Option<Self> {
+        let control = Control::from_bits(described.control);
+        Some(match Opcode::from_code(control.opcode())? {
+            Opcode::Copy if control.null() => Self::Null,
+            Opcode::Copy => Self::Copy,
+            Opcode::Fill => Self::Fill,
+            Opcode::Xor | Opcode::XorVal => Self::Xor,
+            Opcode::Pq | Opcode::PqVal | Opcode::PqUp | Opcode::Pq16s | Opcode::PqVal16s => Self::Pq,
+            Opcode::ContextChange => return None,
+        })
+    }
+}
+
+/// Flags of a descriptor's control field; never none.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Flags(u32);
+
+impl Flags {
+    /// The flags that have a word.
+    pub const NAMED: [(u32, &'static str); 5] = [
+        (Control::new().with_int_en(true).into_bits(), "interrupt"),
+        (Control::new().with_cmpl_wr(true).into_bits(), "completion"),
+        (Control::new().with_fence(true).into_bits(), "fence"),
+        (Control::new().with_src_page_break(true).into_bits(), "source-page-break"),
+        (Control::new().with_dst_page_break(true).into_bits(), "destination-page-break"),
+    ];
+
+    /// Those of a control field that have a word; none if no such flag is set.
+    #[must_use]
+    pub fn of(control: u32) -> Option<Self> {
+        let named = Self::NAMED.iter().fold(0, |all, (bit, _)| all | bit);
+        (control & named != 0).then_some(Self(control & named))
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        let bit = |word: &str| Self::NAMED.iter().find(|(_, name)| *name == word.trim()).map(|(bit, _)| *bit);
+        text.split('+').try_fold(0, |all, word| Some(all | bit(word)?)).map(Self)
+    }
+}
+
+impl fmt::Display for Flags {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let set = Self::NAMED.iter().filter(|(bit, _)| self.0 & bit != 0).map(|(_, name)| *name);
+        f.write_str(&set.collect::<Vec<_>>().join("+"))
+    }
+}
+
+/// The states, with their words.
+const STATES: [(ChannelState, &str); 5] = [
+    (ChannelState::Armed, "armed"),
+    (ChannelState::Active, "active"),
+    (ChannelState::Idle, "idle"),
+    (ChannelState::Suspended, "suspended"),
+    (ChannelState::Halted, "halted"),
+];
+
+impl Filter {
+    /// Reads the value of the filter `word`. The error is what was expected.
+    pub(super) fn read(word: &str, value: &str) -> Result<Self, String> {
+        let read = match word {
+            "ch" if value == "none" => Some(Self::Channel(None)),
+            "ch" => {
+                let number = value.parse().ok().filter(|number| usize::from(*number) < CHANNELS_MAX);
+                let expected = || format!("'ch=N' with N from 0 to {}, or 'ch=none'", CHANNELS_MAX - 1);
+                return number.map(|number: u8| Self::Channel(Some(number))).ok_or_else(expected);
+            }
+            "reg" => {
+                let expected =
+                    || format!("a register's name: {}", names(Register::all().map(Register::name)));
+                return Register::named(value).map(Self::Register).ok_or_else(expected);
+            }
+            "offset" => Range::read(value).map(Self::Offset),
+            "addr" => Range::read(value).map(Self::Address),
+            "src" => Range::read(value).map(Self::Source),
+            "dst" => Range::read(value).map(Self::Destination),
+            "desc" => Range::read(value).map(Self::Descriptor),
+            "op" => worded(&Operation::ALL, value).map(Self::Operation),
+            "size" => Range::read(value).map(Self::Size),
+            "flags" => Flags::read(value).map(Self::Flags),
+            "vector" => unsigned(value).and_then(|vector| u16::try_from(vector).ok()).map(Self::Vector),
+            "state" => worded(&STATES, value).map(Self::State),
+            "t" => Range::read_times(value).map(Self::Time),
+            "after" => super::rule::is_name(value).then(|| Self::After(value.to_owned())),
+            "armed" => (value == "command").then_some(Self::ByCommand),
+            _ => return Err(format!("a filter: {}", names(FILTERS.iter().map(|form| form.form)))),
+        };
+        read.ok_or_else(|| {
+            let form = FILTERS.iter().find(|form| form.word == word).map_or("", |form| form.form);
+            let more = match word {
+                "offset" | "addr" | "src" | "dst" | "desc" | "size" => {
+                    " with A less than B, or one number, decimal or 0x-hexadecimal"
+                }
+                "t" => " with times such as 200us or 1ms, A before B",
+                "after" => " with the name of a rule",
+                "vector" => " with N from 0 to 65535",
+                _ => "",
+            };
+            format!("'{form}'{more}")
+        })
+    }
+
+    /// The filter's word.
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Channel(_) => "ch",
+            Self::Register(_) => "reg",
+            Self::Offset(_) => "offset",
+            Self::Address(_) => "addr",
+            Self::Source(_) => "src",
+            Self::Destination(_) => "dst",
+            Self::Descriptor(_) => "desc",
+            Self::Operation(_) => "op",
+            Self::Size(_) => "size",
+            Self::Flags(_) => "flags",
+            Self::Vector(_) => "vector",
+            Self::State(_) => "state",
+            Self::Time(_) => "t",
+            Self::After(_) => "after",
+            Self::ByCommand => "armed",
+        }
+    }
+
+    /// The operation itself matches. What lies outside of it, the clock and other rules, the engine looks at.
+    #[must_use]
+    pub(super) fn matches(&self, point: Point, op: &Op) -> bool {
+        let described = |is: &dyn Fn(Described) -> bool| op.described.is_some_and(is);
+        match self {
+            Self::Channel(channel) => op.channel == *channel,
+            Self::Register(register) => register.touched(op.address, op.len.max(1)),
+            Self::Offset(range) | Self::Address(range) => range.touches(op.address, op.len.max(1)),
+            Self::Source(range) => described(&|it| reads(it) && range.touches(it.source, it.size.into())),
+            Self::Destination(range) => {
+                described(&|it| writes(it) && range.touches(it.destination, it.size.into()))
+            }
+            // Before the fetch nothing is known but where it lies.
+            Self::Descriptor(range) if matches!(point, Point::Fetch) => {
+                range.touches(op.address, op.len.max(1))
+            }
+            Self::Descriptor(range) => {
+                described(&|it| range.touches(it.descriptor, ioat_spec::descriptor::DESCRIPTOR_SIZE as u64))
+            }
+            Self::Operation(operation) => operation.matches(op),
+            Self::Size(range) => range.contains(op.described.map_or(op.len, |it| it.size.into())),
+            Self::Flags(Flags(bits)) => described(&|it| it.control & bits == *bits),
+            Self::Vector(vector) => op.vector == Some(*vector),
+            Self::State(state) => op.state == Some(*state),
+            Self::Time(_) | Self::After(_) | Self::ByCommand => true,
+        }
+    }
+}
+
+impl fmt::Display for Filter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}=", self.word())?;
+        match self {
+            Self::Channel(None) => f.write_str("none"),
+            Self::Channel(Some(channel)) => write!(f, "{channel}"),
+            Self::Register(register) => f.write_str(register.name()),
+            Self::Offset(range)
+            | Self::Address(range)
+            | Self::Source(range)
+            | Self::Destination(range)
+            | Self::Descriptor(range) => f.write_str(&range.addresses()),
+            Self::Operation(operation) => f.write_str(word_of(&Operation::ALL, *operation)),
+            Self::Size(range) => f.write_str(&range.counts()),
+            Self::Flags(flags) => write!(f, "{flags}"),
+            Self::Vector(vector) => write!(f, "{vector}"),
+            Self::State(state) => f.write_str(word_of(&STATES, *state)),
+            Self::Time(range) => f.write_str(&range.times()),
+            Self::After(name) => f.write_str(name),
+            Self::ByCommand => f.write_str("command"),
+        }
+    }
+}
+
+/// It has a source: a pattern is none.
+fn reads(described: Described) -> bool {
+    !matches!(Operation::of(described), Some(Operation::Null | Operation::Fill) | None)
+}
+
+fn writes(described: Described) -> bool {
+    !matches!(Operation::of(described), Some(Operation::Null) | None)
+}
+
+fn worded<T: Copy>(table: &[(T, &str)], value: &str) -> Option<T> {
+    table.iter().find(|(_, word)| *word == value).map(|(item, _)| *item)
+}
+
+fn word_of<T: Copy + PartialEq>(table: &[(T, &'static str)], item: T) -> &'static str {
+    table.iter().find(|(one, _)| *one == item).map_or("", |(_, word)| word)
+}
+
+pub(super) fn names<'a>(words: impl Iterator<Item = &'a str>) -> String {
+    words.collect::<Vec<_>>().join(", ")
+}
