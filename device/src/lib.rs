@@ -23,6 +23,16 @@ mod counters;
 
 mod signals;
 
+mod postponed;
+
+mod alter;
+
+mod access;
+
+mod command;
+
+mod removal;
+
 mod channel;
 
 mod channel_registers;
@@ -61,5 +71,7 @@ pub use counters::Counters;
 pub use function::{Begin, Effects, Finished, Function};
 pub use msix::InterruptSink;
 pub use observer::{Happening, Observer};
+pub use postponed::Postponed;
 pub use profile::{ChannelsError, Profile, VectorsError};
+pub use removal::OnKill;
 pub use run::Run;

@@ -17,6 +17,7 @@ use crate::fetch::{self, Slot};
 use crate::lint::{Nobody, Watch, Watching, Witness};
 use crate::memory::GuestMemory;
 use crate::path::{Path, Terms, error};
+use crate::postponed::What;
 use crate::scribe::{EachStage, Ledger, Overheard, Scribe, Unheard};
 use crate::signals::{Signal, Signals};
 use crate::translate::{self, PIECE_BYTES, Refused, Unplanned};
@@ -49,6 +50,8 @@ pub struct Run<M, F, T> {
     pub(crate) bytes: u64,
     /// Is told of every descriptor, if the lint is on.
     pub(crate) watch: Option<Arc<Watch>>,
+    /// What faults put off, and for how many nanoseconds. Lost if the run is abandoned.
+    pub(crate) postponed: Vec<(u64, What)>,
 }
 
 /// How a run ended.
@@ -119,6 +122,7 @@ impl<M: GuestMemory, F: Faults, T: Trace> Run<M, F, T> {
             single,
             bytes,
             watch,
+            postponed: _,
         } = self;
         let (trace, single, watch) = (&**trace, *single, watch.as_deref());
         let step = Step { chain, completed, current, dca, ending, single, bytes, signals };

@@ -25,6 +25,7 @@ pub(super) fn work<F: Faults, T: Trace>(shared: &Shared<F, T>, channel: usize) {
                 }
                 reader = memory.unpin();
                 shared.pause.ring(&shared.released);
+                shared.settle();
             }
             Begin::Starting(memory) => {
                 reader = memory.unpin();
