@@ -9,6 +9,7 @@ use ioat_spec::{ChanCtrl, ChanErr, ChannelState, DcaCtrl};
 use crate::command::ResetBit;
 use crate::complete::Permit;
 use crate::counters::{Counters, Hold};
+use crate::deviation::Deviation;
 use crate::doorbell::Rung;
 use crate::fetch::{ALIGNMENT_MASK, Position};
 use crate::lint::ChannelLint;
@@ -21,10 +22,25 @@ use crate::translate::Operation;
 #[derive(Debug)]
 pub(crate) struct Chain {
     pub(crate) place: Place,
-    /// The start latency is still to pass.
-    pub(crate) starting: bool,
+    /// What is to pass before it goes on.
+    pub(crate) wait: Wait,
     /// A descriptor that is carried out in part.
     pub(crate) owed: Option<Owed>,
+    /// What faults make of it. Boxed: few chains have one, and a chain is moved twice a step.
+    pub(crate) deviation: Option<Box<Deviation>>,
+}
+
+/// What passes before a chain goes on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) enum Wait {
+    #[default]
+    Nothing,
+    /// The start latency.
+    Start,
+    /// A fault's delay, in nanoseconds.
+    Delay(u64),
+    /// All time: a fault stalled it, and only a reset ends that.
+    Ever,
 }
 
 /// How far a chain is.
@@ -40,23 +56,35 @@ pub(crate) struct Place {
     pub(crate) sequence: u64,
 }
 
-/// A descriptor whose rest is owed.
+/// A descriptor whose rest is owed: from where on.
 #[derive(Debug)]
-pub(crate) struct Owed {
-    pub(crate) operation: Operation,
-    /// Its completion, reserved before its data began to move.
-    pub(crate) permit: Permit,
+pub(crate) enum Owed {
+    /// From its fetch, which was asked about.
+    Fetch,
+    /// It was translated; from the reservation of its completion.
+    Planned(Operation),
+    /// From where its data stands.
+    Data {
+        operation: Operation,
+        /// Its completion, reserved before its data began to move.
+        permit: Permit,
+    },
 }
 
 impl Chain {
     fn new(address: u64, sequence: u64) -> Self {
         let place = Place { next: address, first: true, done: 0, sequence };
-        Self { place, starting: false, owed: None }
+        Self { place, wait: Wait::Nothing, owed: None, deviation: None }
     }
 
     /// Nothing is half done.
     fn at_boundary(&self) -> bool {
         self.owed.is_none()
+    }
+
+    /// It does not go on any more.
+    fn stalled(&self) -> bool {
+        self.wait == Wait::Ever
     }
 }
 
@@ -219,7 +247,7 @@ impl<F> Channel<F> {
         self.signals.set_count(rung.count());
         self.change(|state| match state {
             State::Armed(chain) if chain.place.done != rung.count() => {
-                (State::Active(Chain { starting: true, ..chain }), Reaction::Wake)
+                (State::Active(Chain { wait: Wait::Start, ..chain }), Reaction::Wake)
             }
             State::Idle(chain) if chain.place.done != rung.count() => (State::Active(chain), Reaction::Wake),
             State::Active(chain) if chain.place.done == rung.count() && chain.at_boundary() => {
@@ -234,7 +262,7 @@ impl<F> Channel<F> {
     pub(crate) fn suspend(&mut self, bus_master: bool) -> Reaction {
         match std::mem::replace(&mut self.state, State::Halted) {
             State::Idle(chain) => self.state = State::Suspended(chain),
-            State::Active(chain) if chain.at_boundary() || !bus_master => {
+            State::Active(chain) if chain.at_boundary() || (!bus_master && !chain.stalled()) => {
                 self.state = State::Suspended(chain);
             }
             busy @ (State::Active(_) | State::Running) => {
@@ -381,7 +409,8 @@ impl<F> Channel<F> {
 
     /// A step may begin as far as the bench's hold goes: what is begun, it lets through.
     pub(crate) fn may_begin(&self) -> bool {
-        matches!(&self.state, State::Active(chain) if !self.hold.stops() || !chain.at_boundary())
+        matches!(&self.state, State::Active(chain)
+            if (!self.hold.stops() || !chain.at_boundary()) && !chain.stalled())
     }
 
     /// Holds the channel, or lets it go. A run that is in flight stops at its next boundary, also where descriptors are allowed:
@@ -395,15 +424,19 @@ impl<F> Channel<F> {
         }
     }
 
-    /// Gives the chain to a run, or says that the start latency is to pass before.
+    /// Gives the chain to a run, or says what is to pass before.
     pub(crate) fn take_chain(&mut self) -> Option<Taken> {
         if !self.has_work() {
             return None;
         }
         match std::mem::replace(&mut self.state, State::Running) {
-            State::Active(chain) if chain.starting => {
-                self.state = State::Active(Chain { starting: false, ..chain });
-                Some(Taken::Starting)
+            State::Active(chain) if chain.wait != Wait::Nothing => {
+                let taken = match chain.wait {
+                    Wait::Delay(after_ns) => Taken::Delayed(Delay { after_ns, generation: self.generation }),
+                    Wait::Start | Wait::Nothing | Wait::Ever => Taken::Starting,
+                };
+                self.state = State::Active(Chain { wait: Wait::Nothing, ..chain });
+                Some(taken)
             }
             State::Active(chain) => {
                 self.signals.revoke(Signal::ABANDON | Signal::PARK | Signal::HOLD);
@@ -422,7 +455,7 @@ impl<F> Channel<F> {
         let drained = boundary && chain.place.done == self.signals.look().count();
         match self.after {
             After::Halt(chanerr) if boundary => self.halt(chanerr),
-            After::Suspend if boundary || !bus_master => {
+            After::Suspend if boundary || (!bus_master && !chain.stalled()) => {
                 self.stop_then(After::Continue);
                 self.state = State::Suspended(chain);
             }
@@ -467,5 +500,16 @@ impl<F> Channel<F> {
 pub(crate) enum Taken {
     /// Let the start latency pass, then ask again.
     Starting,
+    /// Let a fault's delay pass, then ask again.
+    Delayed(Delay),
     Chain(Chain),
+}
+
+/// A pause in the middle of a descriptor.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Delay {
+    /// How long it lasts.
+    pub after_ns: u64,
+    /// The chain that it is about: a reset ends it.
+    pub(crate) generation: u32,
 }

@@ -15,7 +15,7 @@ use ioat_stage::sync::Mutex;
 use ioat_stage::{Faults, Trace};
 
 use crate::access::AccessFaults;
-use crate::channel::{After, Channel, State, Taken};
+use crate::channel::{After, Channel, Delay, State, Taken};
 use crate::channel_registers::Outcome;
 use crate::lint::LintBook;
 use crate::memory::GuestMemory;
@@ -58,6 +58,9 @@ pub enum Begin<M, F, T> {
     /// The chain was just started: let the start latency pass (device model 3.8), then begin again. Returned once per
     /// start.
     Starting(M),
+    /// A fault delays the channel: let the time pass, or the delay [end](Function::is_delayed), then begin again. Returned
+    /// once per delay.
+    Delayed(M, Delay),
     /// One step: run it, then finish it.
     Run(Run<M, F, T>),
 }
@@ -133,6 +136,11 @@ impl<F: Faults, T: Trace> Function<F, T> {
         self.channels.get(channel).is_some_and(|channel| channel.lock().in_flight())
     }
 
+    /// A delay is not ended by a reset.
+    pub fn is_delayed(&self, channel: usize, delay: Delay) -> bool {
+        self.channels.get(channel).is_some_and(|channel| channel.lock().generation == delay.generation)
+    }
+
     /// Plans a step of one channel, with `memory` as it is to be seen during the step.
     pub fn begin<M: GuestMemory>(&self, channel: usize, memory: M) -> Begin<M, F, T> {
         let Some(channel) = self.channels.get(channel) else { return Begin::Nothing(memory) };
@@ -143,6 +151,7 @@ impl<F: Faults, T: Trace> Function<F, T> {
         let chain = match channel.take_chain() {
             None => return Begin::Nothing(memory),
             Some(Taken::Starting) => return Begin::Starting(memory),
+            Some(Taken::Delayed(delay)) => return Begin::Delayed(memory, delay),
             Some(Taken::Chain(chain)) => chain,
         };
         let terms = self.terms(&channel);
@@ -173,8 +182,9 @@ impl<F: Faults, T: Trace> Function<F, T> {
         let Run { terms, memory, faults, chain, completed, current, dca, ending, bytes, postponed, .. } = run;
         let mut channel = self.channels[usize::from(terms.channel)].lock();
         channel.path_faults = Some(faults);
-        let mut done = 0;
+        let (mut done, mut killed) = (0, false);
         if channel.generation == terms.generation {
+            killed = ending == Ending::Killed;
             channel.completed = completed;
             channel.current = current;
             done = chain.place.sequence - channel.sequence;
@@ -190,6 +200,12 @@ impl<F: Faults, T: Trace> Function<F, T> {
             let (channel, left) = (terms.channel, channel.hold.allowed);
             self.unaffiliated.observed.tell(Happening::Stepped { channel, descriptors: done, left });
         }
+        if killed {
+            drop(channel);
+            // Nobody waits for the other channels: their runs are abandoned.
+            let _ = self.remove(None);
+            return Finished { memory, more: false };
+        }
         Finished { memory, more: channel.has_work() && self.unaffiliated.bus_master() }
     }
 
@@ -200,6 +216,10 @@ impl<F: Faults, T: Trace> Function<F, T> {
                 self.unaffiliated.latch_chanerr(chanerr);
                 channel.tell_halt(chanerr, &self.unaffiliated);
                 Some(retired)
+            }
+            Ending::Killed => {
+                channel.give_back(chain, self.unaffiliated.bus_master());
+                None
             }
             Ending::Stopped(retired) => {
                 let (errors, after) = (channel.kept.chan_err, channel.after);

@@ -33,6 +33,8 @@ mod command;
 
 mod removal;
 
+mod deviation;
+
 mod channel;
 
 mod channel_registers;
@@ -67,6 +69,7 @@ pub mod server;
 
 pub mod control;
 
+pub use channel::Delay;
 pub use counters::Counters;
 pub use function::{Begin, Effects, Finished, Function};
 pub use msix::InterruptSink;
