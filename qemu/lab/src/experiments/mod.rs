@@ -41,6 +41,8 @@ pub mod minimise;
 
 pub mod report;
 
+pub mod try_mine;
+
 pub use campaign::{Campaign, CampaignError, PlaceName};
 pub use class::Class;
 pub use exit::{Exit, Trouble};
