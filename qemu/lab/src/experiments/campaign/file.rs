@@ -309,6 +309,7 @@ impl Campaign {
         }
         let sets = file.set.into_iter().map(|set| checked(set, &head.place, &scenario, &at));
         let sets = sets.collect::<Result<Vec<_>, _>>()?;
+        let known = file.known.into_iter().chain(sets.iter().flat_map(expected)).collect();
         if sets.is_empty() && file.sweep.is_none() && file.random.is_none() {
             let what = "found no experiments, expected [sweep], [random] or a [[set]]";
             return Err(contradiction(("sweep".into(), what.into())));
@@ -352,7 +353,7 @@ impl Campaign {
             sets,
             sweep,
             random,
-            known: file.known,
+            known,
             factors,
             workload_hash: hashes.workload,
             spec: hashes.spec,
@@ -386,6 +387,19 @@ fn checked(set: SetTable, place: &PlaceName, scenario: &Scenario, at: &At<'_>) -
         .map_err(|error| at.error(starts.get(error.index).copied().unwrap_or(0), &error.to_string()))?;
     let words = || rules.iter().map(Rule::to_string).collect::<Vec<_>>().join("; ");
     Ok(Set { name: name.unwrap_or_else(words), rules, expect })
+}
+
+/// A finding that a set expects is known.
+fn expected(set: &Set) -> impl Iterator<Item = Known> + use<'_> {
+    let classes = set.expect.iter().flatten().filter(|class| class.is_finding());
+    classes.map(|&class| Known {
+        class,
+        point: None,
+        action: None,
+        signature: None,
+        reason: format!("the set '{}' expects it", set.name),
+        rules: Some(set.rules.iter().map(Rule::to_string).collect()),
+    })
 }
 
 /// Against what a place's rules are held.
