@@ -169,7 +169,8 @@ fn all_ones_while_the_engine_is_opened_is_a_device_that_is_gone() {
 
 #[test]
 fn the_drivers_own_points_take_rules_beside_the_devices_and_the_work_is_done() {
-    let rules = ["isr: nth(3) drop", "dpc: nth(2) duplicate", "queue: nth(5) delay(1ms)", "msix: nth(9) drop"];
+    let rules =
+        ["isr: nth(3) drop", "dpc: nth(2) duplicate", "queue: nth(5) delay(1ms)", "msix: nth(9) drop"];
     let arguments: Vec<_> = rules.iter().flat_map(|rule| ["--fault", rule]).collect();
     let ran = selftest(&[&["--json"], arguments.as_slice()].concat());
     let report = ran.report();

@@ -351,3 +351,17 @@ fn the_lint_of_the_in_process_device_sees_what_its_driver_writes() {
     sim.device.write8(Space::BAR0, GeneralRegister::CbVer.offset(), 0).unwrap();
     assert_eq!((lint.count(Rule::ReadOnlyRegister), lint.records().len()), (1, 1));
 }
+
+#[test]
+fn a_device_serves_one_driver_after_the_other_with_interrupts() {
+    let sim = Sim::open(SimOptions::default(), Arc::new(ThreadPause::new())).unwrap();
+    for _ in 0..3 {
+        // No look-out for lost interrupts: only an interrupt can finish the copy in time.
+        let options = Options { processors: 2, watchdog: 2 * LONG, timeout: LONG, ..Options::default() };
+        let driver = Driver::open(sim.device.clone(), options).unwrap();
+        let channel = driver.channel(ChannelOptions::default()).unwrap();
+        let buffer = driver.allocate(4096).unwrap();
+        channel.copy(&buffer, 0, &buffer, 2048, 64).unwrap();
+        assert_eq!(channel.stats().lost_interrupts_recovered, 0);
+    }
+}

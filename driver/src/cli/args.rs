@@ -7,6 +7,7 @@ use clap::error::ErrorKind;
 use clap::{ArgAction, Args, Parser, Subcommand};
 use ioat_stage::Detail;
 
+use super::exercise::args::ExerciseArguments;
 use super::exit;
 
 /// Drives an Intel I/OAT DMA engine from user space: NetDMA's provider contract with NDIS interrupts and DPCs.
@@ -38,6 +39,8 @@ pub(crate) enum Command {
     Copy(CopyArguments),
     /// Try every operation, size, channel and processor, and print a table.
     Selftest(SelftestArguments),
+    /// Work on every channel with an oracle of its own, and tell facts: for experiments with faults.
+    Exercise(Box<ExerciseArguments>),
     /// Check every statement of the contract on an engine, and print KTAP or JSON.
     Conformance(ConformanceArguments),
     /// Run a Rhai script on a device: any PCI function, its registers by name, DMA, interrupts, checks.
@@ -256,6 +259,7 @@ const EXAMPLES: &str = "\
 Examples:
   netdma selftest                                          every operation on the virtual engine
   netdma selftest --quick --fault 'msix: nth(3) drop'      the same, and the third interrupt is lost
+  netdma exercise --seed 7 --fault 'msix: nth(3) drop'     a workload, and what became of it
   netdma copy --input disk.img --output copy.img           a file through the engine, verified
   netdma info --on socket:/tmp/dma.sock                    a device program's engine
   netdma list                                              the engines of this host

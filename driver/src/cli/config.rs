@@ -218,7 +218,7 @@ fn chosen(only: &[String]) -> Result<Vec<&'static Statement>, Usage> {
 }
 
 /// Small enough to be typed again.
-fn new_seed() -> u64 {
+pub(crate) fn new_seed() -> u64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     since.map_or(1, |since| u64::from(since.subsec_nanos()) ^ (since.as_secs() & 0xffff_ffff))
 }

@@ -23,6 +23,8 @@ mod copy;
 
 mod selftest;
 
+mod exercise;
+
 mod conformance;
 
 #[cfg(feature = "script")]
@@ -68,6 +70,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Info(flags) => info::run(&config::info(flags)?),
         Command::Copy(flags) => copy::run(&config::copy(flags)?),
         Command::Selftest(flags) => selftest::run(&config::selftest(flags)?),
+        Command::Exercise(flags) => exercise::run(&exercise::args::check(*flags)?),
         Command::Conformance(flags) => conformance::run(&config::conformance(flags)?),
         #[cfg(feature = "script")]
         Command::Script(flags) => script::run(config::script(flags)?),

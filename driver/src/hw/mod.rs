@@ -257,7 +257,8 @@ pub trait InterruptSource: Send + Sync {
     /// [`HwError::Interrupt`] or [`HwError::Gone`].
     fn wait(&self, vector: u32, pause: &dyn Pause) -> Result<Fired, HwError>;
 
-    /// Ends all present and future waits, for good.
+    /// Ends all present waits, and all later ones until something is enabled again: then the source is as new. Whoever stops
+    /// sees to it that nobody of his still waits by then.
     fn stop(&self);
 
     /// Asks that `vector` be delivered on `processor`.

@@ -112,6 +112,9 @@ impl InterruptSource for SimInterrupts {
         }
         // What fired before is nobody's.
         self.vectors.iter().for_each(|vector| vector.fired.store(0, Ordering::Relaxed));
+        if count > 0 {
+            self.stopped.store(false, Ordering::Release);
+        }
         self.enabled.store(count > 0, Ordering::Release);
         Ok(())
     }
@@ -154,6 +157,7 @@ impl InterruptSource for SimInterrupts {
 
     fn enable_line(&self) -> Result<(), HwError> {
         self.disable()?;
+        self.stopped.store(false, Ordering::Release);
         self.change_line(|line| {
             line.masked = false;
             self.line_vector.fired.store(0, Ordering::Relaxed);

@@ -72,7 +72,8 @@ impl Vectors {
         self.offers.of(kind)
     }
 
-    /// The first `count` events of this kind, emptied: what fired before they were enabled is not theirs.
+    /// The first `count` events of this kind, emptied: what fired before they were enabled is not theirs, and a stop
+    /// before was for those who waited then.
     pub(crate) fn fresh(&self, kind: InterruptKind, count: u32) -> Result<Vec<&EventFd>, HwError> {
         if count > self.offers(kind) {
             let what = match kind {
@@ -86,6 +87,9 @@ impl Vectors {
         for event in &vectors {
             // An error here means that it is empty already.
             let _ = event.read();
+        }
+        if count > 0 && self.stopped.swap(false, Ordering::AcqRel) {
+            let _ = self.stop.read();
         }
         Ok(vectors)
     }
@@ -123,7 +127,7 @@ impl Vectors {
         }
     }
 
-    /// Ends all waits, for good: the stop event is never read, so it stays readable.
+    /// Ends all waits until [`Self::fresh`]: no waiter reads the stop event, so it stays readable for all of them.
     pub(crate) fn stop(&self) {
         self.stopped.store(true, Ordering::Release);
         if let Err(source) = self.stop.write(1) {
@@ -193,6 +197,16 @@ mod tests {
             vectors.vectors[0].write(1).unwrap();
             assert_eq!(vectors.wait(0, &ThreadPause::new(), None).unwrap(), Ended::Fired(Fired::Stopped));
         }
+    }
+
+    #[test]
+    fn vectors_that_are_enabled_after_a_stop_fire_again() {
+        let vectors = Vectors::new(msix(1)).unwrap();
+        vectors.stop();
+        assert!(vectors.fresh(InterruptKind::Msix, 0).unwrap().is_empty());
+        assert_eq!(vectors.wait(0, &ThreadPause::new(), None).unwrap(), Ended::Fired(Fired::Stopped));
+        vectors.fresh(InterruptKind::Msix, 1).unwrap()[0].write(1).unwrap();
+        assert_eq!(vectors.wait(0, &ThreadPause::new(), None).unwrap(), Ended::Fired(Fired::Times(1)));
     }
 
     #[test]

@@ -33,6 +33,7 @@ enum Verb {
     Sim(netdma_lab::sim::command::Arguments),
     #[command(subcommand)]
     Experiment(netdma_lab::experiments::command::Verb),
+    Try(netdma_lab::experiments::try_mine::Arguments),
     /// Speaks to a running device's control socket: state, counters, registers, faults, pause and step, trace
     Ctl(netdma_lab::ctl::Arguments),
     /// Convert, merge and measure traces
@@ -57,6 +58,10 @@ fn main() -> ExitCode {
         Verb::WholePath { kernel, verbose } => whole_path(kernel, verbose),
         Verb::Sim(arguments) => sim(&arguments),
         Verb::Experiment(verb) => ExitCode::from(netdma_lab::experiments::command::run_command(&verb).code()),
+        Verb::Try(arguments) => {
+            let ended = netdma_lab::experiments::try_mine::run(&arguments);
+            ExitCode::from(netdma_lab::experiments::command::said(ended).code())
+        }
         Verb::Ctl(arguments) => ExitCode::from(netdma_lab::ctl::run(&arguments).code()),
         Verb::Trace(command) => on_files(netdma_lab::trace::command::run(&command)),
         Verb::Timeline(arguments) => on_files(netdma_lab::timeline::command::run(&arguments)),

@@ -65,7 +65,10 @@ fn of_many_rules_the_one_that_is_the_cause_is_left_and_its_workload_is_the_least
     assert_eq!(rules.len(), 1, "{rules:?}");
     assert!(rules[0].starts_with("copy: nth(2) corrupt(0"), "{rules:?}");
     assert_eq!(minimum.symptom.class, Class::SilentDataCorruption);
-    assert!(minimum.fails_alone && minimum.left_early.is_none() && minimum.tried_for_proof > 0, "{minimum:?}");
+    assert!(
+        minimum.fails_alone && minimum.left_early.is_none() && minimum.tried_for_proof > 0,
+        "{minimum:?}"
+    );
     let scenario = &minimum.candidate.scenario;
     assert_eq!((scenario.client.len(), scenario.client[0].tasks.get()), (1, 1));
     assert_eq!((scenario.device.channels.get(), scenario.driver.processors.get()), (1, 1));
@@ -102,7 +105,8 @@ fn an_interrupt_before_its_word_comes_down_to_one_batch_and_a_service_routine_th
     assert!(shortest.fails.taken.len() < shortest.of_seed);
     // The cause in the events: the runs part where the DPC reads the word, which is not there yet.
     let nearest = shortest.passes.as_ref().unwrap();
-    let parted = shortest.fails.events.iter().zip(&nearest.played.events).find(|(fails, passes)| fails != passes);
+    let parted =
+        shortest.fails.events.iter().zip(&nearest.played.events).find(|(fails, passes)| fails != passes);
     let (fails, passes) = parted.unwrap();
     assert_eq!((fails.event.stage, passes.event.stage), (Stage::Dpc, Stage::Dpc));
     assert!(fails.event.sequence < passes.event.sequence, "{}", minimised.schedules());
@@ -118,7 +122,11 @@ fn a_mark_cleared_late_comes_down_to_two_interrupts_on_one_processor() {
     let storm = &minimised.minimum.candidate.scenario.storm;
     assert_eq!(storm.len(), 1);
     assert!(storm[0].interrupts.get() <= 3 && storm[0].dpcs.get() == 1, "{}", minimised.file);
-    assert!(minimised.minimum.fails_alone && minimised.minimum.left_early.is_none(), "{:?}", minimised.minimum);
+    assert!(
+        minimised.minimum.fails_alone && minimised.minimum.left_early.is_none(),
+        "{:?}",
+        minimised.minimum
+    );
     let shortest = minimised.schedule.unwrap();
     assert!(shortest.is_minimal && shortest.passes.is_some(), "{:?}", shortest.fails.taken);
 }
@@ -137,7 +145,11 @@ fn a_limit_on_runs_ends_the_search_and_says_so() {
     let text = "fault = ['copy: nth(3) corrupt(0)']\n[[client]]\ntasks = 4\n";
     let scenario = Scenario::parse(text, "limited.toml").unwrap();
     let minimised = minimum(&scenario, failing(&scenario, 50), 12);
-    assert!(minimised.minimum.left_early.is_some() && minimised.minimum.runs <= 13, "{:?}", minimised.minimum);
+    assert!(
+        minimised.minimum.left_early.is_some() && minimised.minimum.runs <= 13,
+        "{:?}",
+        minimised.minimum
+    );
 }
 
 /// Invariant 7: writing the switches down changes nothing, and they are the whole of what the seed chose.

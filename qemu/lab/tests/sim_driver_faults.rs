@@ -57,7 +57,10 @@ fn one_list_has_the_devices_rules_and_the_drivers() {
 
 #[test]
 fn with_driver_faults_a_seed_is_still_one_run() {
-    let scenario = scenario(&["isr: every(3) delay(50us)", "queue: every(2) delay(50us)", "dpc: every(3) duplicate"], "");
+    let scenario = scenario(
+        &["isr: every(3) delay(50us)", "queue: every(2) delay(50us)", "dpc: every(3) duplicate"],
+        "",
+    );
     for seed in 0..20 {
         assert_eq!(run(&scenario, seed).events, run(&scenario, seed).events, "seed {seed}");
     }

@@ -34,9 +34,9 @@ pub enum Kind {
     Exit = 5,
     /// Host: a file follows in `Data` frames and an `End` ([`crate::message::Put`]).
     Put = 6,
-    /// Either: bytes of a file.
+    /// Either: bytes of a file. Host: of the standard input of a command that has one.
     Data = 7,
-    /// Either: the file is whole.
+    /// Either: the file is whole. Host: so is the input.
     End = 8,
     /// Host: send a file ([`crate::message::Get`]).
     Get = 9,

@@ -199,7 +199,7 @@ fn listens_in(list: &str, socket: &str) -> bool {
 }
 
 /// Splits a line into words as a shell would, without expanding anything.
-pub(crate) fn split(line: &str) -> Result<Vec<String>, &'static str> {
+pub fn split(line: &str) -> Result<Vec<String>, &'static str> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;
     let mut characters = line.chars();

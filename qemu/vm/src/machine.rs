@@ -1,5 +1,7 @@
 //! A running guest: requests go out on the channel, answers and ends come back as events, in one queue.
 
+mod dialogue;
+
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
 use std::io;
@@ -24,6 +26,7 @@ use crate::message::{Get, Hello, Log, PROTOCOL, Put, ReadLog, Run, Signal};
 use crate::request::{Request, Sink};
 use crate::stop::Stop;
 
+pub use self::dialogue::Heard;
 pub use crate::request::{Output, Running, Stream};
 
 /// How often a wait looks for a request to stop.
@@ -144,7 +147,7 @@ impl Machine {
     /// Starts a command; others can be run meanwhile.
     pub fn spawn(&mut self, argv: &[impl AsRef<str>]) -> Result<Running, VmError> {
         let argv = argv.iter().map(|word| word.as_ref().to_owned()).collect();
-        let id = self.request(Kind::Run, &Run { argv, env: BTreeMap::new() })?;
+        let id = self.request(Kind::Run, &Run { argv, env: BTreeMap::new(), input: false })?;
         Ok(Running(id))
     }
 

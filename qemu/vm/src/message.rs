@@ -11,7 +11,7 @@ pub const PLAN_PATH: &str = "/netdma-vm/plan.json";
 pub const GUEST_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Changes with every change of frames, messages or plan: both programs come from one source, but are built apart.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 
 /// What the guest does before it serves the channel.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, PartialEq, Eq)]
@@ -71,6 +71,8 @@ pub struct Run {
     pub argv: Vec<String>,
     /// Added to the plan's environment.
     pub env: BTreeMap<String, String>,
+    /// `Data` frames of this id are its standard input, which an `End` frame closes. If not, there is none.
+    pub input: bool,
 }
 
 /// A command ended.

@@ -22,6 +22,9 @@ pub struct Known {
     pub signature: Option<String>,
     /// Why it is known.
     pub reason: String,
+    /// Exactly these rules; from a set that expects it.
+    #[serde(skip)]
+    pub rules: Option<Vec<String>>,
 }
 
 impl Known {
@@ -34,6 +37,7 @@ impl Known {
                 && self.action.as_deref().is_none_or(|action| rule.action.word() == action)
         };
         self.class == outcome.class
+            && self.rules.as_ref().is_none_or(|rules| *rules == outcome.rules)
             && (outcome.rules.iter().any(rule) || (self.point.is_none() && self.action.is_none()))
             && self.signature.as_deref().is_none_or(|part| outcome.signature.contains(part))
     }

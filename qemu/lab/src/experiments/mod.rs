@@ -27,7 +27,11 @@ pub mod class;
 
 pub mod expected;
 
+pub mod signature;
+
 pub mod record;
+
+pub mod journal;
 
 pub mod merge;
 
@@ -36,6 +40,8 @@ pub mod replay;
 pub mod minimise;
 
 pub mod report;
+
+pub mod try_mine;
 
 pub use campaign::{Campaign, CampaignError, PlaceName};
 pub use class::Class;

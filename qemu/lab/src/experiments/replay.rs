@@ -65,7 +65,8 @@ pub struct Replayed {
 pub fn run(arguments: &Arguments) -> Result<Exit, Trouble> {
     let meant = arguments.which.find()?;
     if arguments.trace.is_some() && meant.campaign.place != PlaceName::Sim {
-        let text = format!("--trace with the place '{}': it writes a simulation's events", meant.campaign.place);
+        let text =
+            format!("--trace with the place '{}': it writes a simulation's events", meant.campaign.place);
         return Err(Trouble::Usage(text));
     }
     let shown = std::io::stderr().is_terminal() && meant.campaign.place != PlaceName::Sim;
@@ -180,7 +181,8 @@ pub fn text(meant: &Meant, replayed: &Replayed) -> String {
     match differs {
         Some(differs) if differs.is_empty() => {
             let to = if meant.record.is_some() { "the journal's" } else { "the run before" };
-            text += &format!("the same, byte for byte: {} events, and the observation is {to}\n", events.len());
+            text +=
+                &format!("the same, byte for byte: {} events, and the observation is {to}\n", events.len());
         }
         Some(differs) => {
             text += "it is not the same:\n";

@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 use std::fs::OpenOptions;
-use std::io::{self, ErrorKind, Read};
+use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::process::CommandExt;
-use std::process::{ChildStderr, ChildStdout, Command, Stdio};
+use std::process::{ChildStderr, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -13,7 +13,7 @@ use std::time::Duration;
 use netdma_vm::channel::{Frame, Kind};
 use netdma_vm::message::{Exit, GUEST_PATH, LEVEL_WARNING, Plan, ReadLog, Run};
 
-use crate::serve::{Server, message};
+use crate::serve::Server;
 use crate::{kmsg, syscall};
 
 /// Bytes of output in one frame.
@@ -26,14 +26,13 @@ const DRAIN_LIMIT: Duration = Duration::from_millis(500);
 const WARNING_LINES: usize = 200;
 
 /// Runs a command to its end and reports its status and what the kernel said meanwhile.
-pub(crate) fn run(server: &'static Server, frame: &Frame) -> Result<(), String> {
-    let request: Run = message(frame)?;
+pub(crate) fn run(server: &'static Server, id: u32, request: &Run, input: Option<Receiver<Vec<u8>>>) {
     let mark = kmsg::mark();
-    let status = status_of(server, frame.id, &request);
+    let status = status_of(server, id, request, input);
+    server.end_input(id);
     let log = kmsg::read(&ReadLog { since: mark, max_level: LEVEL_WARNING });
     let kernel_warnings = log.lines.into_iter().take(WARNING_LINES).collect();
-    server.port.send_message(Kind::Exit, frame.id, &Exit { status, kernel_warnings });
-    Ok(())
+    server.port.send_message(Kind::Exit, id, &Exit { status, kernel_warnings });
 }
 
 /// A shell on the console; its end is reported as the end of request 0.
@@ -62,9 +61,10 @@ pub(crate) fn on_console(processes: &Processes, plan: &Plan, argv: &[String]) ->
     started.status.recv().map_err(|error| error.to_string())
 }
 
-fn status_of(server: &'static Server, id: u32, request: &Run) -> i32 {
+fn status_of(server: &'static Server, id: u32, request: &Run, input: Option<Receiver<Vec<u8>>>) -> i32 {
     let mut command = command(&server.plan, &request.argv);
-    command.envs(&request.env).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() });
+    command.envs(&request.env).stdout(Stdio::piped()).stderr(Stdio::piped());
     let started = match server.processes.spawn(command.process_group(0)) {
         Ok(started) => started,
         Err(error) => {
@@ -75,6 +75,9 @@ fn status_of(server: &'static Server, id: u32, request: &Run) -> i32 {
         }
     };
     server.running().insert(id, started.pid);
+    if let (Some(pipe), Some(input)) = (started.stdin, input) {
+        feed(pipe, input);
+    }
     let (drained, all_drained) = channel();
     forward(server, Kind::Stdout, id, started.stdout, drained.clone());
     forward(server, Kind::Stderr, id, started.stderr, drained);
@@ -85,6 +88,17 @@ fn status_of(server: &'static Server, id: u32, request: &Run) -> i32 {
         let _ = all_drained.recv_timeout(DRAIN_LIMIT);
     }
     status
+}
+
+/// Writes what comes to a command's standard input, in a thread that ends with the input or with the command.
+fn feed(mut pipe: ChildStdin, input: Receiver<Vec<u8>>) {
+    thread::spawn(move || {
+        for bytes in input {
+            if pipe.write_all(&bytes).is_err() {
+                break;
+            }
+        }
+    });
 }
 
 /// Copies a pipe into frames, in a thread that ends with the pipe.
@@ -131,6 +145,7 @@ pub(crate) struct Processes {
 struct Started {
     pid: i32,
     status: Receiver<i32>,
+    stdin: Option<ChildStdin>,
     stdout: Option<ChildStdout>,
     stderr: Option<ChildStderr>,
 }
@@ -150,7 +165,8 @@ impl Processes {
         let (sender, status) = channel();
         waiting.insert(pid, sender);
         self.spawned.notify_one();
-        Ok(Started { pid, status, stdout: child.stdout.take(), stderr: child.stderr.take() })
+        let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        Ok(Started { pid, status, stdin, stdout, stderr })
     }
 
     fn reap_forever(&self) {

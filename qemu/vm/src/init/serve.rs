@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 use std::fs::{self, File};
+use std::sync::mpsc::{Sender, channel};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use netdma_vm::channel::{Frame, Kind};
-use netdma_vm::message::{Hello, Log, Mode, PROTOCOL, Plan, ReadLog, Signal};
+use netdma_vm::message::{Hello, Log, Mode, PROTOCOL, Plan, ReadLog, Run, Signal};
 use serde::de::DeserializeOwned;
 
 use crate::port::Port;
@@ -23,6 +24,8 @@ pub(crate) struct Server {
     pub(crate) plan: Plan,
     /// Process groups of running commands, by request.
     running: Mutex<HashMap<u32, i32>>,
+    /// Standard inputs of running commands, by request.
+    inputs: Mutex<HashMap<u32, Sender<Vec<u8>>>>,
 }
 
 /// Serves the harness until it asks to power off or goes away. A guest that could not be prepared says so and ends.
@@ -34,7 +37,13 @@ pub(crate) fn harness(plan: Plan, prepared: Result<(), String>) -> Result<(), St
         return Err(why);
     }
     port.send_message(Kind::Hello, 0, &hello());
-    let server = Server { port, processes: Processes::reaping(), plan, running: Mutex::default() };
+    let server = Server {
+        port,
+        processes: Processes::reaping(),
+        plan,
+        running: Mutex::default(),
+        inputs: Mutex::default(),
+    };
     let server: &'static Server = Box::leak(Box::new(server));
     if server.plan.mode == Mode::Shell {
         thread::spawn(move || process::shell_until_its_end(server));
@@ -50,11 +59,13 @@ impl Server {
         while let Some(frame) = self.port.receive()? {
             let id = frame.id;
             let answer = match frame.kind {
-                Kind::Run => self.in_thread(frame, process::run),
+                Kind::Run => self.run(&frame),
                 Kind::Get => self.in_thread(frame, file::send),
                 Kind::ReadLog => self.in_thread(frame, Self::read_log),
                 Kind::Put => file::open(&frame, &mut files),
+                Kind::Data if self.takes_input(&frame) => Ok(()),
                 Kind::Data => file::append(&frame, &mut files),
+                Kind::End if self.end_input(id) => Ok(()),
                 Kind::End => self.finish_file(id, &mut files),
                 Kind::Signal => self.signal(&frame),
                 Kind::PowerOff => return Ok(()),
@@ -66,6 +77,36 @@ impl Server {
             }
         }
         Ok(())
+    }
+
+    /// The input is there before the command, so that nothing is lost that comes close behind the request.
+    fn run(&'static self, frame: &Frame) -> Result<(), String> {
+        let (id, request) = (frame.id, message::<Run>(frame)?);
+        let input = request.input.then(|| {
+            let (sender, input) = channel();
+            self.inputs().insert(id, sender);
+            input
+        });
+        thread::spawn(move || process::run(self, id, &request, input));
+        Ok(())
+    }
+
+    /// True if the frame is input for a command. A command that has stopped reading loses it, as with a pipe.
+    fn takes_input(&self, frame: &Frame) -> bool {
+        let inputs = self.inputs();
+        inputs.get(&frame.id).is_some_and(|input| {
+            let _ = input.send(frame.payload.clone());
+            true
+        })
+    }
+
+    /// The command reads the end of its input; true if it had one.
+    pub(crate) fn end_input(&self, id: u32) -> bool {
+        self.inputs().remove(&id).is_some()
+    }
+
+    fn inputs(&self) -> MutexGuard<'_, HashMap<u32, Sender<Vec<u8>>>> {
+        self.inputs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A slow request must not hold up the signal that ends it.

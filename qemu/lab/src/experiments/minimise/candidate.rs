@@ -55,9 +55,7 @@ impl Candidate {
             for knob in knob::of(&self.scenario).into_iter().filter(|knob| knob.phase() == phase) {
                 let now = knob.get(&self.scenario);
                 let steps = knob.steps(now).into_iter();
-                all.extend(
-                    steps.map(|to| less(phase, What::Set(knob, to), format!("{knob} {now} -> {to}"))),
-                );
+                all.extend(steps.map(|to| less(phase, What::Set(knob, to), format!("{knob} {now} -> {to}"))));
             }
         }
         all

@@ -89,10 +89,14 @@ fn text(minimised: &Minimised, again: &str) -> String {
     text.extend(steps.iter().map(|step| format!("  {step}\n")));
     text += match fails_alone {
         true => "the smallest fails alone: run afresh, it failed in the same way\n",
-        false => "run afresh, the smallest did NOT fail in the same way: what it depends on is not in its file\n",
+        false => {
+            "run afresh, the smallest did NOT fail in the same way: what it depends on is not in its file\n"
+        }
     };
     text += &match left_early {
-        None => format!("nothing more can be left out: {tried_for_proof} further steps were tried, and none fails so\n"),
+        None => format!(
+            "nothing more can be left out: {tried_for_proof} further steps were tried, and none fails so\n"
+        ),
         Some(why) => format!("{why}: it may be smaller still\n"),
     };
     text += &format!("\n{}\nagain: {again}\n", minimised.file.trim_end());

@@ -98,7 +98,8 @@ impl Judge for Simulator {
     }
 
     fn spent(&self) -> Option<String> {
-        let text = || format!("{STUCK_MOST} runs could not be ended, and what they hold is lost to this process");
+        let text =
+            || format!("{STUCK_MOST} runs could not be ended, and what they hold is lost to this process");
         (self.stuck >= STUCK_MOST).then(text)
     }
 }

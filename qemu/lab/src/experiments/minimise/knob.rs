@@ -152,10 +152,26 @@ static CLIENT: [Row; 20] = {
     [
         tasks,
         batches,
-        span("batch[1]", |it, at| *it.client[at].batch.0.end(), |it, at, to| high(&mut client(it, at).batch, to)),
-        span("batch[0]", |it, at| *it.client[at].batch.0.start(), |it, at, to| low(&mut client(it, at).batch, to)),
-        span("bytes[1]", |it, at| *it.client[at].bytes.0.end(), |it, at, to| high(&mut client(it, at).bytes, to)),
-        span("bytes[0]", |it, at| *it.client[at].bytes.0.start(), |it, at, to| low(&mut client(it, at).bytes, to)),
+        span(
+            "batch[1]",
+            |it, at| *it.client[at].batch.0.end(),
+            |it, at, to| high(&mut client(it, at).batch, to),
+        ),
+        span(
+            "batch[0]",
+            |it, at| *it.client[at].batch.0.start(),
+            |it, at, to| low(&mut client(it, at).batch, to),
+        ),
+        span(
+            "bytes[1]",
+            |it, at| *it.client[at].bytes.0.end(),
+            |it, at, to| high(&mut client(it, at).bytes, to),
+        ),
+        span(
+            "bytes[0]",
+            |it, at| *it.client[at].bytes.0.start(),
+            |it, at, to| low(&mut client(it, at).bytes, to),
+        ),
         suspend,
         abort,
         reset,

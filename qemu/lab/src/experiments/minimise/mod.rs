@@ -81,11 +81,7 @@ pub fn minimise(meant: &Meant, search: &Search<'_>, times: u32) -> Result<Minimi
 ///
 /// # Errors
 /// [`SearchError`].
-pub fn minimise_seed(
-    scenario: &Scenario,
-    seed: u64,
-    search: &Search<'_>,
-) -> Result<Minimised, SearchError> {
+pub fn minimise_seed(scenario: &Scenario, seed: u64, search: &Search<'_>) -> Result<Minimised, SearchError> {
     let rules: Vec<Rule> = scenario.fault.iter().map(|rule| rule.0.clone()).collect();
     let mut simulator = Simulator::of_scenario();
     let first = Candidate { rules, scenario: scenario.clone(), seed };
@@ -104,13 +100,13 @@ fn of_campaign(campaign: &Campaign, minimum: Minimum, schedule: Option<Shortest>
     if rules.is_empty() {
         return of_seed(minimum, schedule);
     }
-    let mut head = vec![
-        ("place", written::quoted(&campaign.place.to_string())),
-        ("seeds", format!("[{seed}]")),
-    ];
+    let mut head =
+        vec![("place", written::quoted(&campaign.place.to_string())), ("seeds", format!("[{seed}]"))];
     let optional =
         [("kernel", &campaign.kernel), ("workload", &campaign.workload), ("command", &campaign.command)];
-    head.extend(optional.into_iter().filter_map(|(key, value)| Some((key, written::quoted(value.as_ref()?)))));
+    head.extend(
+        optional.into_iter().filter_map(|(key, value)| Some((key, written::quoted(value.as_ref()?)))),
+    );
     let factors = campaign.factors;
     let more = format!("hang_factor = {:?}\ndegraded_factor = {:?}\n", factors.hang, factors.degraded);
     let file = written::campaign(scenario, &head, rules, &more);

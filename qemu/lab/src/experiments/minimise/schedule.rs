@@ -70,9 +70,9 @@ pub fn shortest(
     let mut switches: Vec<Switch> = recorded.taken.iter().map(|taken| taken.switch).collect();
     let of_seed = switches.len();
     let mut player = Player { stage, symptom, runs: 1, most_runs, progress };
-    let found = player.prefix(&mut switches).and_then(|()| {
-        ddmin(&mut switches, |part| player.fails(part, "fewer switches"))
-    });
+    let found = player
+        .prefix(&mut switches)
+        .and_then(|()| ddmin(&mut switches, |part| player.fails(part, "fewer switches")));
     let fails = player.stage.play(Choices::Played(switches.clone()));
     player.runs += 1;
     // Switches to who was not ready did nothing.
@@ -139,10 +139,7 @@ impl Player<'_> {
                 let without = of.map_or_else(
                     || format!("without the switch at point {}", left_out.at),
                     |taken| {
-                        format!(
-                            "at point {} {} goes on, not {}",
-                            left_out.at, taken.instead_of, taken.name
-                        )
+                        format!("at point {} {} goes on, not {}", left_out.at, taken.instead_of, taken.name)
                     },
                 );
                 best = Some((alike, Nearest { without, played }));

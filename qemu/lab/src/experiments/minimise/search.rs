@@ -54,7 +54,9 @@ pub struct Minimum {
 #[derive(Debug, thiserror::Error)]
 pub enum SearchError {
     /// What was to be made smaller does not fail.
-    #[error("it does not fail: nothing that a driver must not do came of it, so there is nothing to minimise")]
+    #[error(
+        "it does not fail: nothing that a driver must not do came of it, so there is nothing to minimise"
+    )]
     Passes,
     /// The machine room.
     #[error(transparent)]

@@ -22,7 +22,11 @@ pub fn text(found: &Shortest) -> String {
     let taken = fails.taken.len();
     let mut text = format!(
         "the shortest failing schedule: {taken} of the seed's {of_seed} switches ({runs} runs{})\n",
-        if *is_minimal && taken > 0 { ", and without any one of them it passes, or fails otherwise" } else { "" },
+        if *is_minimal && taken > 0 {
+            ", and without any one of them it passes, or fails otherwise"
+        } else {
+            ""
+        },
     );
     for Taken { switch, t_ns, instead_of, name } in &fails.taken {
         let _ = writeln!(text, "  at point {} ({t_ns} ns): {name} goes on, not {instead_of}", switch.at);

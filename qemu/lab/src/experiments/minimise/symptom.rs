@@ -90,7 +90,9 @@ mod tests {
         let one = words("corruption: at 1200 ns: client-0-3: offset 17: expected 0x6d, found 0x6c");
         assert_eq!(one, "corruption: client-#-#: offset #");
         assert_eq!(one, words("corruption: at 7 ns: client-1-0: offset 0: expected 0x1, found 0x2"));
-        let stuck = words("deadlock: at 12 ns: no task can go on: main waits for the end of task 3 since 9 ns; dpc-1 waits");
+        let stuck = words(
+            "deadlock: at 12 ns: no task can go on: main waits for the end of task 3 since 9 ns; dpc-1 waits",
+        );
         assert_eq!(stuck, "deadlock: no task can go on: main waits for the end of task # since # ns");
         assert_eq!(words(""), "");
         assert_ne!(one, words("order: at 1200 ns: client-0-3: offset 17"));

@@ -2,10 +2,31 @@
 
 pub mod sim;
 
+pub mod sim_process;
+
+pub mod setup;
+
+pub mod attach;
+
+pub mod device_view;
+
+mod ours;
+
+pub mod device;
+
+pub mod socket;
+
+pub mod vm;
+
+pub mod guest;
+
+mod verdict;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ioat_stage::{Access, Point};
+use netdma_vm::kernel::KernelChoice;
 
 use super::campaign::{Campaign, PlaceName};
 use super::experiment::Experiment;
@@ -59,13 +80,35 @@ pub trait Place {
 /// [`Infra`]: it cannot be had on this machine, or in this build.
 pub fn open(campaign: &Campaign) -> Result<Box<dyn Place>, Infra> {
     match &campaign.place {
-        PlaceName::Sim => Ok(Box::new(sim::SimPlace::new(campaign.scenario.clone()))),
-        PlaceName::Socket
-        | PlaceName::Vm
-        | PlaceName::VmIoatdma
-        | PlaceName::VmCommand(_)
-        | PlaceName::Attach(_) => {
-            Err(Infra(anyhow::anyhow!("the place '{}' is not part of this build", campaign.place)))
+        PlaceName::Sim => Ok(match sim_process::program() {
+            Some(program) => Box::new(sim_process::SimProcess::new(campaign, program)),
+            // A program that is not ours, such as a test: in this process.
+            None => Box::new(sim::SimPlace::new(campaign.scenario.clone())),
+        }),
+        PlaceName::Socket => {
+            let setup = setup_of(campaign)?;
+            Ok(Box::new(socket::SocketPlace::new(setup, setup::Programs::of_host()?)))
+        }
+        PlaceName::Vm => {
+            let setup = setup_of(campaign)?;
+            let kernel = campaign.kernel.clone().map_or_else(KernelChoice::default, KernelChoice::Version);
+            Ok(Box::new(vm::VmPlace::new(setup, setup::Programs::of_guest()?, kernel)))
+        }
+        PlaceName::VmIoatdma | PlaceName::VmCommand(_) => Ok(Box::new(guest::GuestPlace::open(campaign)?)),
+        PlaceName::Attach(socket) => {
+            let command = campaign.command.as_deref().or(campaign.workload.as_deref());
+            let command = command.ok_or_else(|| {
+                Infra(anyhow::anyhow!(
+                    "place 'attach' needs campaign.command: what has the driver do something"
+                ))
+            })?;
+            Ok(Box::new(attach::AttachPlace::open(socket, command)?))
         }
     }
+}
+
+/// What the campaign's scenario means for our driver outside the simulator.
+fn setup_of(campaign: &Campaign) -> Result<setup::Setup, Infra> {
+    let setup = setup::Setup::of(&campaign.scenario);
+    setup.map_err(|error| Infra(anyhow::Error::new(error).context(campaign.file.clone())))
 }

@@ -7,8 +7,8 @@ use ioat_stage::Rule;
 use super::super::campaign::Campaign;
 use super::super::exit::Trouble;
 use super::super::experiment::{Experiment, Id};
-use super::super::record::{Header, Outcome, Record};
 use super::super::identity;
+use super::super::record::{Header, Outcome, Record};
 
 /// What a command line says of it.
 #[derive(clap::Args, Clone, Debug, Default)]
@@ -49,7 +49,8 @@ impl Which {
                 return parsed(words)?.find();
             }
         }
-        let missing = || Trouble::Usage("which experiment? Give a journal or a campaign's file, and an id".into());
+        let missing =
+            || Trouble::Usage("which experiment? Give a journal or a campaign's file, and an id".into());
         let file = Path::new(self.what.first().ok_or_else(missing)?);
         let text = read(file)?;
         if text.trim_start().starts_with('{') {
@@ -100,7 +101,9 @@ impl Which {
         self.nothing_else("a journal")?;
         let place = file.display();
         let id = self.what.get(1).ok_or_else(|| {
-            Trouble::Usage(format!("{place}: this is a journal: which experiment? Give the id of one of its lines"))
+            Trouble::Usage(format!(
+                "{place}: this is a journal: which experiment? Give the id of one of its lines"
+            ))
         })?;
         let (header, record) = recorded(text, &place.to_string(), &Id(id.clone()))?;
         let campaign = Campaign::load(&self.campaign_of(file, &record)?)?;
@@ -142,7 +145,9 @@ impl Which {
         if self.rule.is_empty() && self.seed.is_none() {
             return Ok(());
         }
-        Err(Trouble::Usage(format!("--rule and --seed with {with}: it has its own rules and its seed: leave them out")))
+        Err(Trouble::Usage(format!(
+            "--rule and --seed with {with}: it has its own rules and its seed: leave them out"
+        )))
     }
 }
 
@@ -227,7 +232,8 @@ mod tests {
     #[test]
     fn words_are_a_shells() {
         let line = "netdma-lab experiment replay own.toml --seed 3 --rule 'msix: nth(3) drop' 'it'\\''s' ''";
-        let expected = ["own.toml", "--seed", "3", "--rule", "msix: nth(3) drop", "it's", ""].map(str::to_owned);
+        let expected =
+            ["own.toml", "--seed", "3", "--rule", "msix: nth(3) drop", "it's", ""].map(str::to_owned);
         assert_eq!(words_of_line(line).unwrap(), Some(expected.to_vec()));
         assert_eq!(words_of_line("own.toml").unwrap(), None);
         assert!(words_of_line("netdma-lab 'x").is_err());

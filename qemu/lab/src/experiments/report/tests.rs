@@ -65,7 +65,7 @@ fn records() -> Vec<Record> {
 
 fn known(class: Class, point: &str) -> Known {
     let reason = format!("{point} is like that");
-    Known { class, point: Some(point.into()), action: None, signature: None, reason }
+    Known { class, point: Some(point.into()), action: None, signature: None, reason, rules: None }
 }
 
 #[test]

@@ -1,0 +1,104 @@
+//! `dmatest`, the kernel's own test of DMA engines: how it is started, and what its lines mean.
+//!
+//! It says its results at info level: one line for each test that failed, with the reason in quotes, and a summary for each thread.
+
+use netdma_vm::message::KernelLine;
+use netdma_vm::modules::LoadedModule;
+
+use crate::experiments::observation::Observation;
+
+/// How every line of its begins.
+const SAYS: &str = "dmatest: ";
+
+/// The module, and its parameters.
+#[derive(Clone, Debug)]
+pub struct DmaTest {
+    /// The module.
+    pub module: LoadedModule,
+}
+
+/// What is small enough for thousands of experiments: few tests of small buffers, and a patience longer than any driver's
+/// watchdog (ioatdma's needs up to 2.2 s).
+pub const PARAMETERS: &str =
+    "run=1 wait=1 iterations=6 test_buf_size=4096 timeout=3000 max_channels=1 threads_per_chan=1";
+
+impl DmaTest {
+    /// From the bytes of a `dmatest.ko`; `more` are parameters that come after [`PARAMETERS`], and win.
+    #[must_use]
+    pub fn new(bytes: Vec<u8>, more: &str) -> Self {
+        let params = format!("{PARAMETERS} {more}").trim().to_owned();
+        Self { module: LoadedModule { name: "dmatest".into(), bytes, params } }
+    }
+}
+
+/// Takes `dmatest`'s own lines out, and adds what they mean to the facts. `noticed`: the driver itself said that something is wrong.
+pub(crate) fn judge(lines: &[KernelLine], noticed: bool, facts: &mut Observation) {
+    let said: Vec<&str> =
+        lines.iter().filter_map(|line| line.text.split_once(SAYS)).map(|(_, said)| said).collect();
+    for line in said.iter().filter(|line| line.contains(": result #")) {
+        let reason = line.split('\'').nth(1).unwrap_or_default();
+        let text = format!("dmatest: {line}");
+        match reason {
+            "test passed" => {}
+            // The driver said that the copy is complete.
+            "data error" => facts.corruptions.push(text),
+            // It neither called back nor complained.
+            "test timed out" if !noticed => facts.hangs.push(text),
+            _ => facts.failures.push(text),
+        }
+    }
+    // Data that was overwritten where nothing was to be written is told apart from what was not copied.
+    let guard =
+        said.iter().find(|line| line.contains("overwritten!") || line.contains("buf was copied over"));
+    facts.corruptions.extend(guard.map(|line| format!("dmatest: {line}")));
+    if !said.iter().any(|line| line.contains(": summary ")) {
+        facts.failures.push("dmatest found no channel to test, or ended without its summary".to_owned());
+    }
+}
+
+/// The lines that are not `dmatest`'s.
+pub(crate) fn others(lines: &[KernelLine]) -> Vec<KernelLine> {
+    lines.iter().filter(|line| !line.text.contains(SAYS)).cloned().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judged(texts: &[&str], noticed: bool) -> Observation {
+        let line =
+            |text: &&str| KernelLine { level: 6, seq: 1, time_us: 1, text: format!("dmatest: {text}") };
+        let lines: Vec<_> = texts.iter().map(line).collect();
+        let mut facts = Observation::default();
+        judge(&lines, noticed, &mut facts);
+        facts
+    }
+
+    const SUMMARY: &str = "dma0chan0-copy0: summary 6 tests, 0 failures 900.00 iops 1800 KB/s (0)";
+
+    fn result(reason: &str) -> String {
+        format!("dma0chan0-copy0: result #2: '{reason}' with src_off=0x1 dst_off=0x2 len=0x3 (4)")
+    }
+
+    #[test]
+    fn a_summary_without_results_is_a_pass_and_none_is_a_failure() {
+        assert_eq!(judged(&["Started 1 threads using dma0chan0", SUMMARY], false), Observation::default());
+        assert_eq!(judged(&[], false).failures.len(), 1);
+    }
+
+    #[test]
+    fn a_data_error_is_a_completion_that_lied() {
+        assert_eq!(judged(&[&result("data error"), SUMMARY], true).corruptions.len(), 1);
+    }
+
+    #[test]
+    fn a_test_that_timed_out_is_a_hang_unless_the_driver_said_why() {
+        assert_eq!(judged(&[&result("test timed out"), SUMMARY], false).hangs.len(), 1);
+        assert_eq!(judged(&[&result("test timed out"), SUMMARY], true).failures.len(), 1);
+    }
+
+    #[test]
+    fn an_error_status_is_a_failure_that_was_told() {
+        assert_eq!(judged(&[&result("completion error status"), SUMMARY], false).failures.len(), 1);
+    }
+}

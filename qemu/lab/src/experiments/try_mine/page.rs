@@ -1,0 +1,163 @@
+//! The page that a person reads at the end, and the line that they watch meanwhile.
+
+use std::fmt::Write;
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::findings::{self, Group};
+use crate::experiments::class::Class;
+use crate::experiments::record::Outcome;
+use crate::table::Table;
+
+/// Facts of each kind that are shown for a single rule.
+const SHOWN: usize = 6;
+
+/// What was found so far.
+pub(super) struct Page {
+    /// The command that tries the same again, before and behind the rules.
+    again: (String, String),
+    journal: PathBuf,
+    outcomes: Vec<Outcome>,
+}
+
+impl Page {
+    pub(super) fn new(again: &(String, String), journal: &Path) -> Self {
+        Self { again: again.clone(), journal: journal.to_owned(), outcomes: Vec::new() }
+    }
+
+    pub(super) fn journal(&self) -> &Path {
+        &self.journal
+    }
+
+    /// The command line that repeats an experiment.
+    pub(super) fn command(&self, rules: &[String]) -> String {
+        let rules: String = rules.iter().map(|rule| format!(" --rule '{rule}'")).collect();
+        format!("{}{rules}{}", self.again.0, self.again.1)
+    }
+
+    /// One line: where we are, what came of the last one.
+    pub(super) fn progress(&self, done: usize, all: usize, outcome: &Outcome, took: Duration) {
+        let counts = Class::ALL.map(|class| (class, self.count(class) + usize::from(outcome.class == class)));
+        let counts: Vec<String> = counts
+            .iter()
+            .filter(|(_, count)| *count > 0)
+            .map(|(class, count)| format!("{count} {class}"))
+            .collect();
+        let line = format!("{done}/{all} after {:.0} s: {}", took.as_secs_f64(), counts.join(", "));
+        if std::io::stderr().is_terminal() {
+            eprint!("\r\x1b[K{line}");
+            if done == all {
+                eprintln!();
+            }
+        } else if done == all || done % 25 == 0 || outcome.class.is_finding() {
+            eprintln!("{line}");
+        }
+    }
+
+    pub(super) fn take(&mut self, outcome: Outcome) {
+        self.outcomes.push(outcome);
+    }
+
+    pub(super) fn has_findings(&self) -> bool {
+        self.outcomes.iter().any(|outcome| outcome.class.is_finding())
+    }
+
+    /// The page.
+    pub(super) fn finish(&self, took: Duration, boots: u64) -> String {
+        let all = self.outcomes.len();
+        let mut text = format!(
+            "\n{all} faults in {:.0} s ({:.2} a second, {boots} boot{})\n\n{}",
+            took.as_secs_f64(),
+            rate(all, took),
+            if boots == 1 { "" } else { "s" },
+            self.table()
+        );
+        if let [outcome] = self.outcomes.as_slice() {
+            let _ = write!(text, "\n{}", story(outcome));
+        }
+        let _ = write!(text, "\n{}\n", self.sentence());
+        for group in findings::groups(&self.outcomes) {
+            let _ = write!(text, "\n{}", told(&group));
+        }
+        let _ = writeln!(text, "\njournal: {}", self.journal.display());
+        text
+    }
+
+    /// "crashes on 3 of 214, ...".
+    fn sentence(&self) -> String {
+        let all = self.outcomes.len();
+        let verbs = [
+            (Class::Crash, "crashes"),
+            (Class::Hang, "hangs"),
+            (Class::SilentDataCorruption, "corrupts data silently"),
+        ];
+        let found = verbs.into_iter().filter(|(class, _)| self.count(*class) > 0);
+        let found: Vec<String> =
+            found.map(|(class, verb)| format!("{verb} on {} of {all}", self.count(class))).collect();
+        if found.is_empty() { format!("no findings in {all} faults") } else { found.join(", ") }
+    }
+
+    fn table(&self) -> Table {
+        let mut table = Table::new(&["class", "faults", "what it means"]);
+        for class in Class::ALL.into_iter().filter(|class| self.count(*class) > 0) {
+            table.row([class.name(), &self.count(class).to_string(), meaning(class)]);
+        }
+        table
+    }
+
+    fn count(&self, class: Class) -> usize {
+        self.outcomes.iter().filter(|outcome| outcome.class == class).count()
+    }
+}
+
+fn told(group: &Group) -> String {
+    let Group { class, reason, what, count, replay } = group;
+    let faults = if *count == 1 { "1 fault".to_owned() } else { format!("{count} faults") };
+    format!("{class}: {reason}\n    {faults}: {what}; again: {replay}\n")
+}
+
+/// All that was seen of one experiment.
+fn story(outcome: &Outcome) -> String {
+    let facts = &outcome.observation;
+    let lists = [
+        ("infra", &facts.infra),
+        ("crash", &facts.crashes),
+        ("hang", &facts.hangs),
+        ("corruption", &facts.corruptions),
+        ("failure", &facts.failures),
+        ("noticed", &facts.recoveries),
+    ];
+    let mut text = String::new();
+    for (kind, fact) in
+        lists.into_iter().flat_map(|(kind, list)| list.iter().take(SHOWN).map(move |fact| (kind, fact)))
+    {
+        let _ = writeln!(text, "{kind}: {fact}");
+    }
+    for fired in &facts.fired {
+        let _ = writeln!(text, "fired: {} at operation {}", fired.rule, fired.nth);
+    }
+    for (name, value) in &facts.device {
+        let _ = writeln!(text, "device: {name} {value}");
+    }
+    text
+}
+
+const fn meaning(class: Class) -> &'static str {
+    match class {
+        Class::InfraError => "the machine room failed, not the driver",
+        Class::Crash => "the driver or its kernel died",
+        Class::Hang => "it no longer goes on",
+        Class::SilentDataCorruption => "wrong data or a false completion, and nobody said so",
+        Class::DetectedFailed => "it said so, and the work is lost",
+        Class::DetectedRecovered => "it said so, and all the work was done",
+        Class::Degraded => "all well, but slow",
+        Class::Masked => "nothing came of it",
+        Class::NotActivated => "the fault never fired: says nothing",
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "for people")]
+fn rate(count: usize, took: Duration) -> f64 {
+    count as f64 / took.as_secs_f64().max(1e-9)
+}
