@@ -6,10 +6,12 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::candidate::Candidate;
 use super::search::{Minimum, Search, SearchError};
-use super::{Minimised, minimise, minimise_seed};
+use super::{Minimised, minimise, minimise_seed, written};
 use crate::experiments::exit::{Exit, Trouble};
-use crate::experiments::replay::which::Which;
+use crate::experiments::record::{Minimal, Record};
+use crate::experiments::replay::which::{Meant, Which};
 use crate::sim::Scenario;
 
 /// Looks for the smallest experiment that still fails
@@ -51,11 +53,11 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Trouble> {
         bar.set_message(says.to_owned());
     };
     let search = Search { runs: arguments.runs, seeds: arguments.seeds, progress: &progress };
-    let (name, minimised) = match &arguments.scenario {
-        Some(name) => of_scenario(name, arguments.which.seed.unwrap_or(0), &search)?,
-        None => {
-            let meant = arguments.which.find()?;
-            (meant.experiment.id.to_string(), minimise(&meant, &search, arguments.times))
+    let meant = if arguments.scenario.is_none() { Some(arguments.which.find()?) } else { None };
+    let (name, minimised) = match (&arguments.scenario, &meant) {
+        (None, Some(meant)) => (meant.experiment.id.to_string(), minimise(meant, &search, arguments.times)),
+        (name, _) => {
+            of_scenario(name.as_deref().unwrap_or("default"), arguments.which.seed.unwrap_or(0), &search)?
         }
     };
     bar.finish_and_clear();
@@ -70,8 +72,22 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Trouble> {
     let file = arguments.output.clone().unwrap_or_else(|| format!("minimal-{name}.toml").into());
     std::fs::write(&file, &minimised.file).with_context(|| file.display().to_string())?;
     let again = minimised.command.replace("{file}", &file.display().to_string());
+    if let Some(meant) = &meant {
+        meant.note(&Record::Minimal(minimal(meant, &minimised, &again)))?;
+    }
     print!("{}\n{}", text(&minimised, &again), minimised.schedules());
     Ok(Exit::Findings)
+}
+
+/// The journal's line of it.
+fn minimal(meant: &Meant, minimised: &Minimised, again: &str) -> Minimal {
+    let Candidate { rules, scenario, .. } = &minimised.minimum.candidate;
+    Minimal {
+        id: meant.experiment.id.clone(),
+        rules: rules.iter().map(ToString::to_string).collect(),
+        workload: written::one_line(scenario),
+        replay: again.to_owned(),
+    }
 }
 
 type Named = (String, Result<Minimised, SearchError>);

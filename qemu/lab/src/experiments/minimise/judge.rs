@@ -2,18 +2,17 @@
 
 use std::sync::Arc;
 
-use ioat_stage::Rule;
-
 use super::candidate::Candidate;
 use super::schedule::{Played, Stage};
 use super::search::Judge;
 use super::symptom::{self, Symptom};
-use crate::experiments::campaign::Campaign;
+use crate::experiments::campaign::{Campaign, PlaceName};
 use crate::experiments::class::Class;
 use crate::experiments::experiment::Experiment;
-use crate::experiments::identity;
 use crate::experiments::observation::Observation;
+use crate::experiments::place::setup::Setup;
 use crate::experiments::place::{self, Golden, Infra, Limits, Place};
+use crate::experiments::plan;
 use crate::sim::scenario::FaultRule;
 use crate::sim::schedule::Choices;
 use crate::sim::trial::{self, Trial};
@@ -137,35 +136,41 @@ impl Elsewhere {
         Self { campaign, times, open: None }
     }
 
-    /// The place with this workload, and the limits of its golden run.
-    fn place(&mut self, scenario: &Scenario, seed: u64) -> Result<(&mut Box<dyn Place>, Limits), Infra> {
+    /// The place with this candidate's workload, and the limits of its golden run. None: the place cannot run that workload.
+    fn place(&mut self, candidate: &Candidate) -> Result<Option<(&mut Box<dyn Place>, Limits)>, Infra> {
+        let Candidate { scenario, seed, .. } = candidate;
         let workload = format!("{seed} {scenario:?}");
         let kept = self.open.take().filter(|(of, ..)| *of == workload);
         let (workload, place, limits) = match kept {
             Some(kept) => kept,
             None => {
-                self.campaign.scenario = Arc::new(scenario.clone());
-                let mut place = place::open(&self.campaign)?;
-                let golden = place.golden(seed)?;
+                let whole = Campaign { scenario: Arc::new(scenario.clone()), ..self.campaign.clone() };
+                // The simulator's process reads the campaign's text.
+                let text = super::file_of(&whole, candidate);
+                let campaign = Campaign { text, ..whole };
+                let ours = matches!(campaign.place, PlaceName::Socket | PlaceName::Vm);
+                if ours && Setup::of(scenario).is_err() {
+                    return Ok(None);
+                }
+                let mut place = place::open(&campaign)?;
+                let golden = place.golden(*seed)?;
                 let limits = self.campaign.factors.limits(&self.campaign.place, &golden);
                 (workload, place, limits)
             }
         };
         let (_, place, limits) = self.open.insert((workload, place, limits));
-        Ok((place, *limits))
+        Ok(Some((place, *limits)))
     }
 
-    fn experiment(&self, rules: &[Rule], seed: u64) -> Experiment {
-        let Campaign { place, workload_hash, .. } = &self.campaign;
-        let id = identity::id(&place.to_string(), workload_hash, rules, seed);
-        Experiment { id, rules: rules.to_vec(), seed }
+    fn experiment(&self, candidate: &Candidate) -> Experiment {
+        plan::experiment(&self.campaign, candidate.rules.clone(), candidate.seed)
     }
 }
 
 impl Judge for Elsewhere {
     fn judge(&mut self, candidate: &Candidate) -> Result<Option<Symptom>, Infra> {
-        let (experiment, times) = (self.experiment(&candidate.rules, candidate.seed), self.times);
-        let (place, limits) = self.place(&candidate.scenario, candidate.seed)?;
+        let (experiment, times) = (self.experiment(candidate), self.times);
+        let Some((place, limits)) = self.place(candidate)? else { return Ok(None) };
         for _ in 0..times {
             let observation = place.run(&experiment, &limits)?;
             if observation.class() == Class::InfraError {

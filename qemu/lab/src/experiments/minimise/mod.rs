@@ -33,6 +33,8 @@ use self::judge::{Elsewhere, Simulator};
 use self::schedule::{Shortest, shortest};
 use self::search::{Minimum, Search, SearchError};
 use super::campaign::{Campaign, PlaceName};
+use super::place::{self, Infra};
+use super::replay::came_back;
 use super::replay::which::Meant;
 use crate::sim::Scenario;
 
@@ -65,9 +67,10 @@ pub fn minimise(meant: &Meant, search: &Search<'_>, times: u32) -> Result<Minimi
     let Meant { campaign, experiment, .. } = meant;
     let scenario = Scenario::clone(&campaign.scenario);
     let first = Candidate { rules: experiment.rules.clone(), scenario, seed: experiment.seed };
-    if campaign.place != PlaceName::Sim {
-        let mut judge = Elsewhere::new(campaign.clone(), times);
-        // One seed: elsewhere it chooses no order.
+    let simulated = campaign.place == PlaceName::Sim;
+    if !simulated || !comes_back(meant)? {
+        let mut judge = Elsewhere::new(campaign.clone(), if simulated { 1 } else { times });
+        // One seed: elsewhere it chooses no order, and what never comes back takes its time.
         let minimum = Search { seeds: 0, ..*search }.minimum(&first, &mut judge)?;
         return Ok(of_campaign(campaign, minimum, None));
     }
@@ -75,6 +78,15 @@ pub fn minimise(meant: &Meant, search: &Search<'_>, times: u32) -> Result<Minimi
     let minimum = search.minimum(&first, &mut simulator)?;
     let schedule = schedule_of(&mut simulator, &minimum, search);
     Ok(of_campaign(campaign, minimum, schedule))
+}
+
+/// Whether the simulator gives an answer at all: what spins or dies is run in a process of its own.
+fn comes_back(meant: &Meant) -> Result<bool, Infra> {
+    let Meant { campaign, experiment, .. } = meant;
+    let mut place = place::open(campaign)?;
+    let golden = place.golden(experiment.seed)?;
+    let limits = campaign.factors.limits(&campaign.place, &golden);
+    Ok(came_back(&place.run(experiment, &limits)?))
 }
 
 /// Makes one seed of a scenario smaller, as `netdma-lab sim` judges it.
@@ -96,10 +108,16 @@ fn schedule_of(simulator: &mut Simulator, minimum: &Minimum, search: &Search<'_>
 }
 
 fn of_campaign(campaign: &Campaign, minimum: Minimum, schedule: Option<Shortest>) -> Minimised {
-    let Candidate { rules, scenario, seed } = &minimum.candidate;
-    if rules.is_empty() {
+    if minimum.candidate.rules.is_empty() && campaign.place == PlaceName::Sim {
         return of_seed(minimum, schedule);
     }
+    let file = file_of(campaign, &minimum.candidate);
+    Minimised { file, command: "netdma-lab experiment run {file}".into(), minimum, schedule }
+}
+
+/// A campaign's file of one candidate alone.
+fn file_of(campaign: &Campaign, candidate: &Candidate) -> String {
+    let Candidate { rules, scenario, seed } = candidate;
     let mut head =
         vec![("place", written::quoted(&campaign.place.to_string())), ("seeds", format!("[{seed}]"))];
     let optional =
@@ -109,8 +127,7 @@ fn of_campaign(campaign: &Campaign, minimum: Minimum, schedule: Option<Shortest>
     );
     let factors = campaign.factors;
     let more = format!("hang_factor = {:?}\ndegraded_factor = {:?}\n", factors.hang, factors.degraded);
-    let file = written::campaign(scenario, &head, rules, &more);
-    Minimised { file, command: "netdma-lab experiment run {file}".into(), minimum, schedule }
+    written::campaign(scenario, &head, rules, &more)
 }
 
 fn of_seed(minimum: Minimum, schedule: Option<Shortest>) -> Minimised {

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use ioat_stage::Rule;
 
-use crate::sim::scenario::{Api, Client, Driver, Ending, Expect, LimitsTable, Scenario, When};
+use crate::sim::scenario::{Api, Client, Driver, Ending, Expect, LimitsTable, Scenario, Storm, When};
 use crate::sim::scenario::{Device, Span, Within};
 
 /// The scenario's file, with these rules in the place of its own. Reading it gives the same scenario.
@@ -30,6 +30,30 @@ pub fn campaign(scenario: &Scenario, head: &[(&str, String)], rules: &[Rule], mo
     tables(&mut text, scenario, true);
     // `[limits]` comes last, so that the campaign's own keys of it can follow.
     text + more
+}
+
+/// What is left of a workload, in one line.
+#[must_use]
+pub fn one_line(scenario: &Scenario) -> String {
+    let client = |client: &Client| {
+        format!(
+            "{} x {} batches of {} descriptors of {} bytes",
+            client.tasks.get(),
+            client.batches.get(),
+            span(&client.batch),
+            span(&client.bytes)
+        )
+    };
+    let storm =
+        |storm: &Storm| format!("{} interrupts, {} DPCs each", storm.interrupts.get(), storm.dpcs.get());
+    let parts: Vec<_> = scenario.client.iter().map(client).chain(scenario.storm.iter().map(storm)).collect();
+    format!(
+        "{}; channels {}, processors {}, ring slots {}",
+        parts.join("; "),
+        scenario.device.channels.get(),
+        scenario.driver.processors.get(),
+        scenario.driver.ring_slots.get()
+    )
 }
 
 /// A TOML string. The texts here are of one line and without control characters; the rest is escaped.

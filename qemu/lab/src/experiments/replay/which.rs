@@ -7,7 +7,9 @@ use ioat_stage::Rule;
 use super::super::campaign::Campaign;
 use super::super::exit::Trouble;
 use super::super::experiment::{Experiment, Id};
-use super::super::identity;
+use super::super::journal::{self, Journal, JournalError};
+use super::super::place;
+use super::super::plan::{self, Plan};
 use super::super::record::{Header, Outcome, Record};
 
 /// What a command line says of it.
@@ -36,6 +38,21 @@ pub struct Meant {
     pub experiment: Experiment,
     /// What came of it when it was recorded.
     pub record: Option<Outcome>,
+    /// The journal that it is recorded in, and that one's first header.
+    pub journal: Option<(PathBuf, Header)>,
+}
+
+impl Meant {
+    /// Adds a record to the journal, if there is one. True if there is.
+    ///
+    /// # Errors
+    /// [`Trouble`]: the file cannot be used.
+    pub fn note(&self, record: &Record) -> Result<bool, Trouble> {
+        let Some((path, header)) = &self.journal else { return Ok(false) };
+        let (mut journal, _) = Journal::resume(path, header).map_err(trouble)?;
+        journal.append(record).map_err(trouble)?;
+        Ok(true)
+    }
 }
 
 impl Which {
@@ -54,14 +71,14 @@ impl Which {
         let file = Path::new(self.what.first().ok_or_else(missing)?);
         let text = read(file)?;
         if text.trim_start().starts_with('{') {
-            return self.of_journal(file, &text);
+            return self.of_journal(file);
         }
         let campaign = Campaign::parse(&text, &file.display().to_string())?;
         let experiment = match self.what.get(1) {
             Some(id) => self.planned(&campaign, id)?,
             None => self.written(&campaign)?,
         };
-        Ok(Meant { campaign, experiment, record: None })
+        Ok(Meant { campaign, experiment, record: None, journal: None })
     }
 
     /// The rules and the seed of the command line.
@@ -76,19 +93,14 @@ impl Which {
         }
         let rules = self.rule.iter().map(|rule| rule.parse::<Rule>()).collect::<Result<Vec<_>, _>>();
         let rules = rules.map_err(|error| Trouble::Usage(format!("--rule: {error}")))?;
-        let seed = self.seed.unwrap_or(0);
-        let id = identity::id(&campaign.place.to_string(), &campaign.workload_hash, &rules, seed);
-        Ok(Experiment { id, rules, seed })
+        Ok(plan::experiment(campaign, rules, self.seed.unwrap_or(0)))
     }
 
     fn planned(&self, campaign: &Campaign, id: &str) -> Result<Experiment, Trouble> {
         self.nothing_else("an id")?;
-        let sets = campaign.sets.iter().flat_map(|set| campaign.seeds.iter().map(move |seed| (set, *seed)));
-        let mut all = sets.map(|(set, seed)| {
-            let id = identity::id(&campaign.place.to_string(), &campaign.workload_hash, &set.rules, seed);
-            Experiment { id, rules: set.rules.clone(), seed }
-        });
-        let found = all.find(|experiment| experiment.id.0 == id);
+        let mut place = place::open(campaign)?;
+        let all = Plan::make(campaign, &mut *place)?.experiments.into_iter();
+        let found = all.map(|planned| planned.experiment).find(|experiment| experiment.id.0 == id);
         found.ok_or_else(|| {
             Trouble::Usage(format!(
                 "{}: it has no experiment '{id}': `netdma-lab experiment plan {0}` lists them",
@@ -97,7 +109,7 @@ impl Which {
         })
     }
 
-    fn of_journal(&self, file: &Path, text: &str) -> Result<Meant, Trouble> {
+    fn of_journal(&self, file: &Path) -> Result<Meant, Trouble> {
         self.nothing_else("a journal")?;
         let place = file.display();
         let id = self.what.get(1).ok_or_else(|| {
@@ -105,7 +117,7 @@ impl Which {
                 "{place}: this is a journal: which experiment? Give the id of one of its lines"
             ))
         })?;
-        let (header, record) = recorded(text, &place.to_string(), &Id(id.clone()))?;
+        let (first, header, record) = recorded(file, &Id(id.clone()))?;
         let campaign = Campaign::load(&self.campaign_of(file, &record)?)?;
         if campaign.spec != header.spec {
             return Err(Trouble::Usage(format!(
@@ -117,7 +129,8 @@ impl Which {
         let rules = record.rules.iter().map(|rule| rule.parse::<Rule>()).collect::<Result<Vec<_>, _>>();
         let rules = rules.map_err(|error| Trouble::Usage(format!("{place}: experiment {id}: {error}")))?;
         let experiment = Experiment { id: record.id.clone(), rules, seed: record.seed };
-        Ok(Meant { campaign, experiment, record: Some(record) })
+        let journal = Some((file.to_owned(), first));
+        Ok(Meant { campaign, experiment, record: Some(record), journal })
     }
 
     /// The campaign's file of a record: as told, or as its replay line says, from here or from beside the journal.
@@ -155,23 +168,28 @@ fn read(file: &Path) -> Result<String, Trouble> {
     std::fs::read_to_string(file).map_err(|error| Trouble::Usage(format!("{}: {error}", file.display())))
 }
 
-/// The header that is in force there, and the last record of this id. A last line that was never finished is none.
-fn recorded(text: &str, place: &str, id: &Id) -> Result<(Header, Outcome), Trouble> {
-    let (mut header, mut found) = (None, None);
-    let lines: Vec<_> = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()).collect();
-    let last = lines.last().map(|(number, _)| *number);
-    for (number, line) in lines {
-        match serde_json::from_str::<Record>(line) {
-            Ok(Record::Header(one)) => header = Some(one),
-            Ok(Record::Result(one)) if one.id == *id => found = header.clone().map(|header| (header, *one)),
-            Ok(Record::Result(_) | Record::Minimal(_)) => {}
-            Err(_) if Some(number) == last && !text.ends_with('\n') => {}
-            Err(error) => {
-                return Err(Trouble::Usage(format!("{place}:{}: no line of a journal: {error}", number + 1)));
+/// The first header, the one that is in force at the last record of this id, and that record. A last line that was cut
+/// short is none.
+fn recorded(file: &Path, id: &Id) -> Result<(Header, Header, Outcome), Trouble> {
+    let contents = journal::read(file).map_err(trouble)?;
+    let (mut first, mut header, mut found) = (None, None, None);
+    for record in contents.records {
+        match record {
+            Record::Header(one) => {
+                first.get_or_insert_with(|| one.clone());
+                header = Some(one);
             }
+            Record::Result(one) if one.id == *id => found = header.clone().map(|header| (header, *one)),
+            Record::Result(_) | Record::Minimal(_) => {}
         }
     }
-    found.ok_or_else(|| Trouble::Usage(format!("{place}: it has no result of an experiment '{id}'")))
+    let missing = || Trouble::Usage(format!("{}: it has no result of an experiment '{id}'", file.display()));
+    let ((header, outcome), first) = found.zip(first).ok_or_else(missing)?;
+    Ok((first, header, outcome))
+}
+
+fn trouble(error: JournalError) -> Trouble {
+    if error.is_infra() { Trouble::Infra(error.into()) } else { Trouble::Usage(error.to_string()) }
 }
 
 /// The words after the verb of a line that begins with this program; none if it is no such line.
