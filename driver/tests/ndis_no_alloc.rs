@@ -9,14 +9,14 @@ use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use ioat_stage::{Bell, NoTrace, Pause, ThreadPause};
+use ioat_stage::{Bell, FaultBook, NoTrace, Pause, ThreadPause};
 use netdma::contract::{CpuSet32, GroupAffinity};
 use netdma::hw::{Fired, HwError, InterruptSource, Routed};
 use netdma::irql::{AtDirql, AtDispatch, AtPassive};
 use netdma::ndis::{
     DpcCall, DpcContext, DpcImportance, DpcRequest, InterruptCharacteristics, InterruptHandle, IsrResult,
-    Kdpc, KdpcCall, LineHandlers, NdisVersion, Processors, ke_insert_queue_dpc, ke_remove_queue_dpc,
-    ke_set_importance_dpc, ke_set_target_processor_dpc, ndis_m_register_interrupt_ex,
+    Kdpc, KdpcCall, LineHandlers, NdisVersion, Processors, ProcessorsOptions, ke_insert_queue_dpc,
+    ke_remove_queue_dpc, ke_set_importance_dpc, ke_set_target_processor_dpc, ndis_m_register_interrupt_ex,
 };
 
 thread_local! {
@@ -155,6 +155,34 @@ fn queueing_allocates_nothing_at_any_level() {
     assert_eq!(counts.recv_timeout(Duration::from_secs(10)), Ok(0), "from inside the ISR");
     // The counter counts: this very test would see an allocation.
     assert!(allocator_calls(|| drop(std::hint::black_box(Box::new([0_u8; 64])))) > 0);
+    interrupt.deregister(&passive);
+}
+
+/// A book of rules is there, as in an experiment, and nothing in it is about the driver.
+#[test]
+fn queueing_with_no_rule_of_its_points_armed_allocates_nothing() {
+    let passive = AtPassive::claim().unwrap();
+    let faults = Some(FaultBook::new(["msix: nth(1) drop".parse().unwrap()]));
+    let options = ProcessorsOptions { faults, ..ProcessorsOptions::default() };
+    let pause = Arc::new(ThreadPause::new());
+    let processors = Processors::start_with(2, options, pause, Arc::new(NoTrace)).unwrap();
+    let (counted, _counts) = channel();
+    let build = |handle| InterruptCharacteristics {
+        version: NdisVersion::V6_20,
+        line: Arc::new(Handlers { handle, counted: Mutex::new(counted) }),
+        message: None,
+        msi_sync_with_all_messages: false,
+        affinity: Vec::new(),
+    };
+    let interrupt =
+        ndis_m_register_interrupt_ex(&processors, Arc::new(Line::default()), build, &passive).unwrap();
+    let (handle, message) = (interrupt.handle(), interrupt.handle().message(0).unwrap());
+    let calls = allocator_calls(|| {
+        for context in 0..1_000 {
+            let _ = handle.queue_dpc(message, CpuSet32(0b11), Some(DpcContext(context)));
+        }
+    });
+    assert_eq!(calls, 0);
     interrupt.deregister(&passive);
 }
 

@@ -73,8 +73,16 @@ impl Opened {
 fn of(device: Device, elsewhere: &Elsewhere) -> anyhow::Result<Opened> {
     let Elsewhere { driver, device: rules, control } = elsewhere;
     let armed = control.as_deref().map(|control| arm(control, rules)).transpose()?;
-    let faults = FaultBook::new(driver.iter().cloned());
+    let faults = book_of_driver(&device, driver);
     Ok(Opened { device, trace: Arc::new(NoTrace), writer: None, faults, armed })
+}
+
+/// The driver's rules, whose clock begins now.
+pub(crate) fn book_of_driver(device: &Device, rules: &[Rule]) -> Arc<FaultBook> {
+    let book = FaultBook::new(rules.iter().cloned());
+    let (pause, since) = (device.pause.clone(), device.pause.now_ns());
+    book.set_clock(Arc::new(move || pause.now_ns().saturating_sub(since)));
+    book
 }
 
 /// Arms the rules in the device program with this control socket.

@@ -17,6 +17,7 @@ use netdma::script::{EventDesk, FaultDesk, Parts, Recording, Session, Sink, Tabl
 
 use super::config::{self, On, Sim};
 use super::exit::Usage;
+use super::on::book_of_driver;
 
 /// Events that are kept for `trace()`.
 const EVENTS: usize = 1 << 16;
@@ -62,13 +63,15 @@ fn open_device(on: &On, pause: SharedPause, recording: &Arc<Recording>) -> anyho
             let faults = desk(elsewhere)?;
             let options = hw::socket::Options { any_function: true, ..Default::default() };
             let device = hw::socket::open_with(path, pause, &options)?;
-            Ok(Opened { device, faults, of_driver: FaultBook::new(elsewhere.driver.iter().cloned()) })
+            let of_driver = book_of_driver(&device, &elsewhere.driver);
+            Ok(Opened { device, faults, of_driver })
         }
         On::Function(address, elsewhere) => {
             let faults = desk(elsewhere)?;
             let options = hw::vfio::Options { any_function: true, ..Default::default() };
             let device = hw::vfio::open_with(&address.to_string(), pause, &options)?;
-            Ok(Opened { device, faults, of_driver: FaultBook::new(elsewhere.driver.iter().cloned()) })
+            let of_driver = book_of_driver(&device, &elsewhere.driver);
+            Ok(Opened { device, faults, of_driver })
         }
     }
 }

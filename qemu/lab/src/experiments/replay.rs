@@ -94,7 +94,7 @@ pub fn replay(meant: &Meant, times: u32, progress: &ProgressBar) -> Result<Repla
 
 /// Once where the campaign ran it, then here, with all its events, twice; but not here if it never came back there.
 fn exactly(meant: &Meant) -> Result<Replayed, Trouble> {
-    let Meant { campaign, experiment, record } = meant;
+    let Meant { campaign, experiment, record, .. } = meant;
     let mut place = place::open(campaign)?;
     let golden = place.golden(experiment.seed)?;
     let limits = campaign.factors.limits(&campaign.place, &golden);
@@ -135,7 +135,7 @@ fn observed(meant: &Meant, limits: &Limits) -> (Observation, Vec<Stamped>) {
 }
 
 fn often(meant: &Meant, times: u32, progress: &ProgressBar) -> Result<Replayed, Trouble> {
-    let Meant { campaign, experiment, record } = meant;
+    let Meant { campaign, experiment, record, .. } = meant;
     let mut place = place::open(campaign)?;
     let golden = place.golden(experiment.seed)?;
     let limits = campaign.factors.limits(&campaign.place, &golden);
