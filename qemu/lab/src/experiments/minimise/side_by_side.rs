@@ -17,7 +17,7 @@ const WIDE: usize = 62;
 
 /// The text.
 #[must_use]
-pub fn text(found: &Shortest) -> String {
+pub(super) fn text(found: &Shortest) -> String {
     let Shortest { of_seed, fails, passes, is_minimal, runs } = found;
     let taken = fails.taken.len();
     let mut text = format!(
