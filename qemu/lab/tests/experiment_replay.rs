@@ -120,7 +120,7 @@ fn what_is_not_there_is_named_with_what_was_expected() {
         (vec!["replay", "none.toml", &id], "none.toml: No such file"),
         (vec!["replay", "own.jsonl", &id, "--seed", "3"], "--rule and --seed with a journal"),
         (vec!["replay", "own.jsonl", &id, "--campaign", "other.toml"], "the file was changed since"),
-        (vec!["replay", "own.toml", "--rule", "irq: nth(1) drop"], "'irq' is no point"),
+        (vec!["replay", "own.toml", "--rule", "irq: nth(1) drop"], "point 'irq': expected a point"),
         (vec!["minimise"], "required"),
     ] {
         let ran = room.experiment(&arguments);
@@ -140,7 +140,15 @@ fn the_smallest_is_a_file_that_fails_by_the_one_command_and_the_journal_has_it()
         assert!(text.contains(part), "{part}: {text}");
     }
     let file = format!("minimal-{id}.toml");
-    assert!(text.contains(&format!("again: netdma-lab experiment run {file}")), "{text}");
+    let line = text.lines().find_map(|line| line.strip_prefix("again: ")).unwrap();
+    let again = room.experiment(&["replay", line]);
+    assert_eq!(again.status.code(), Some(1), "{}", said(&again));
+    assert!(
+        line.contains(&file) && said(&again).contains("silent-data-corruption: "),
+        "{line}: {}",
+        said(&again)
+    );
+    // And it is a campaign.
     let again = room.experiment(&["run", &file]);
     assert_eq!(again.status.code(), Some(1), "{}", said(&again));
     let minimal = room.records().into_iter().find_map(|record| match record {

@@ -71,7 +71,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Trouble> {
     };
     let file = arguments.output.clone().unwrap_or_else(|| format!("minimal-{name}.toml").into());
     std::fs::write(&file, &minimised.file).with_context(|| file.display().to_string())?;
-    let again = minimised.command.replace("{file}", &file.display().to_string());
+    let again = minimised.command(&file.display().to_string());
     if let Some(meant) = &meant {
         meant.note(&Record::Minimal(minimal(meant, &minimised, &again)))?;
     }

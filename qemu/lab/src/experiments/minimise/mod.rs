@@ -33,9 +33,11 @@ use self::judge::{Elsewhere, Simulator};
 use self::schedule::{Shortest, shortest};
 use self::search::{Minimum, Search, SearchError};
 use super::campaign::{Campaign, PlaceName};
+use super::experiment::{Experiment, Id};
 use super::place::{self, Infra};
 use super::replay::came_back;
 use super::replay::which::Meant;
+use super::run::replay_command;
 use crate::sim::Scenario;
 
 /// What came of it.
@@ -45,13 +47,24 @@ pub struct Minimised {
     pub minimum: Minimum,
     /// Its file: a campaign's, or, where no rule is left or it was a scenario, a scenario's.
     pub file: String,
-    /// The command that runs the file, which is at `{file}` in it.
-    pub command: String,
+    /// It is a campaign's file.
+    of_campaign: bool,
     /// For the simulator: the shortest failing schedule beside the nearest passing one.
     pub schedule: Option<Shortest>,
 }
 
 impl Minimised {
+    /// The one command that runs its file, which is at this path.
+    #[must_use]
+    pub fn command(&self, path: &str) -> String {
+        let Candidate { rules, seed, .. } = &self.minimum.candidate;
+        if self.of_campaign {
+            let experiment = Experiment { id: Id(String::new()), rules: rules.clone(), seed: *seed };
+            return replay_command(path, &experiment);
+        }
+        format!("netdma-lab sim --seeds {seed}..{} {path}", seed + 1)
+    }
+
     /// The schedules, as people read them.
     #[must_use]
     pub fn schedules(&self) -> String {
@@ -112,7 +125,7 @@ fn of_campaign(campaign: &Campaign, minimum: Minimum, schedule: Option<Shortest>
         return of_seed(minimum, schedule);
     }
     let file = file_of(campaign, &minimum.candidate);
-    Minimised { file, command: "netdma-lab experiment run {file}".into(), minimum, schedule }
+    Minimised { file, of_campaign: true, minimum, schedule }
 }
 
 /// A campaign's file of one candidate alone.
@@ -127,12 +140,13 @@ fn file_of(campaign: &Campaign, candidate: &Candidate) -> String {
     );
     let factors = campaign.factors;
     let more = format!("hang_factor = {:?}\ndegraded_factor = {:?}\n", factors.hang, factors.degraded);
-    written::campaign(scenario, &head, rules, &more)
+    // Its journal is named after it, and must not be the whole campaign's.
+    let scenario = Scenario { name: format!("{}-minimal", campaign.scenario.name), ..scenario.clone() };
+    written::campaign(&scenario, &head, rules, &more)
 }
 
 fn of_seed(minimum: Minimum, schedule: Option<Shortest>) -> Minimised {
-    let Candidate { rules, scenario, seed } = &minimum.candidate;
+    let Candidate { rules, scenario, .. } = &minimum.candidate;
     let file = written::scenario(scenario, rules);
-    let command = format!("netdma-lab sim --seeds {seed}..{} {{file}}", seed + 1);
-    Minimised { file, command, minimum, schedule }
+    Minimised { file, of_campaign: false, minimum, schedule }
 }
