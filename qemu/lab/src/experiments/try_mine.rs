@@ -23,7 +23,7 @@ use super::experiment::Experiment;
 use super::observation::Observation;
 use super::place::guest::{GuestPlace, open::is_module};
 use super::place::{Golden, Limits, Place};
-use super::record::{Header, Outcome, Record};
+use super::record::{Header, Record};
 
 /// Try a driver against a device that breaks: a run without a fault, then every single fault, then one page
 ///

@@ -104,10 +104,22 @@ impl DeviceView {
     pub fn end_census(&mut self) -> Result<BTreeMap<(Point, Option<u8>), u64>, Infra> {
         let mut counts = BTreeMap::new();
         for armed in self.client.rules().context("fault-list").map_err(Infra)? {
-            let count: &mut u64 = counts.entry((armed.rule.point, armed.rule.channel)).or_default();
+            let count: &mut u64 = counts.entry((armed.rule.point, armed.rule.channel())).or_default();
             *count = (*count).max(armed.seen);
         }
         self.disarm()?;
+        // Without a filter a rule counted all: what is left of that are the operations of no channel.
+        for point in Point::ALL {
+            let of_channels: u64 = counts
+                .iter()
+                .filter(|((at, channel), _)| *at == point && channel.is_some())
+                .map(|(_, count)| *count)
+                .sum();
+            if let Some(all) = counts.get_mut(&(point, None)) {
+                *all = all.saturating_sub(of_channels);
+            }
+        }
+        counts.retain(|_, count| *count > 0);
         Ok(counts)
     }
 

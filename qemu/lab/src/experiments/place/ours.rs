@@ -106,7 +106,7 @@ pub(super) fn golden(
         into.extend(from);
     }
     observation.took_ns = took_ns;
-    Ok(Golden { took_ns, operations, observation })
+    Ok(Golden { took_ns, operations, accesses: std::collections::BTreeMap::new(), observation })
 }
 
 /// What the device saw; then it is whole again.

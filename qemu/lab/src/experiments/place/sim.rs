@@ -11,6 +11,9 @@ use crate::sim::Scenario;
 use crate::sim::trial::{self, Trial};
 use crate::sim::world::{Limits as WorldLimits, Wrong};
 
+/// Firings that a journal's line has; `device.fired` counts them all.
+const FIRED_MOST: usize = 32;
+
 /// The simulator in this process. A run that hangs leaves its stacks and its memory behind (`sim/world.rs`): whoever
 /// expects many of those uses [`super::sim_process::SimProcess`].
 pub struct SimPlace {
@@ -89,11 +92,12 @@ pub(crate) fn observation(trial: Trial, limits: &Limits) -> Observation {
         seen.recoveries.push(format!("{} completions were found by looking", trial.recovered));
     }
     seen.slow = u128::from(seen.took_ns) > limits.degraded.as_nanos();
-    seen.fired = trial.fired.iter().map(Fired::from).collect();
+    seen.fired = trial.fired.iter().take(FIRED_MOST).map(Fired::from).collect();
     let mut device = serde_json::Map::new();
     let mut note = |key: &str, value: serde_json::Value| device.insert(key.to_owned(), value);
     note("events", trial.events.len().into());
     note("time_ns", trial.time_ns.into());
+    note("fired", trial.fired.len().into());
     if trial.failed > 0 {
         note("failed", trial.failed.into());
     }
