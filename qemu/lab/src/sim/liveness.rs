@@ -41,26 +41,32 @@ pub(super) fn channels(
             }
         }
         if let Err(error) = batch(driver, channel, number, tally) {
-            tally.say(format!("channel {number}: the clean batch after the fault: {error}"));
+            tally.failed_clean(number, &error);
             well = false;
         }
     }
     well
 }
 
-/// Opens the engine again, as a program would that was given errors, and runs a clean batch on every channel. That it
-/// still does not work is a hang, unless the device itself no longer answers.
+/// Opens the engine again, as a program would that was given errors, and runs a clean batch on every channel; if that does
+/// not work, once more after a reset of the function. That it still does not work is a hang, unless the device itself no
+/// longer answers.
 pub(super) fn reopened(scenario: &Scenario, device: &Device, faults: &Arc<FaultBook>, tally: &Tally) {
     disarm(faults, tally);
     // What the device was told to do late is over, and a device that comes back is back.
     SimPause.sleep(Duration::from_millis(50));
-    if let Err(text) = tried(scenario, device, faults, tally) {
-        if gone(device) {
-            tally.note(|counts| counts.gone = true);
-            tally.say(format!("the device is gone for good: {text}"));
-        } else {
-            world::find(Wrong::Pending, format!("no clean batch after the fault: {text}"));
-        }
+    let Err(first) = tried(scenario, device, faults, tally) else { return };
+    tally.say(format!("opened again: {first}"));
+    let second = match device.registers.reset() {
+        Ok(()) => tried(scenario, device, faults, tally),
+        Err(error) => Err(format!("the function's reset: {error}")),
+    };
+    let Err(text) = second else { return };
+    if gone(device) {
+        tally.note(|counts| counts.gone = true);
+        tally.say(format!("the device is gone for good: {text}"));
+    } else {
+        world::find(Wrong::Pending, format!("no clean batch after the fault: {text}"));
     }
 }
 

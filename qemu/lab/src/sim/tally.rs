@@ -78,6 +78,12 @@ impl Tally {
         }
     }
 
+    /// The clean work after the fault failed: then the counts need not add up either.
+    pub(super) fn failed_clean(&self, number: usize, error: &Error) {
+        self.say(format!("channel {number}: the clean batch after the fault: {error}"));
+        self.note(|counts| *counts.failed.entry(Ending::Aborted).or_default() += 1);
+    }
+
     /// Writes a failure down.
     pub(super) fn say(&self, text: String) {
         /// More say nothing more.

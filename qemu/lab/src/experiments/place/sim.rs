@@ -9,7 +9,10 @@ use crate::experiments::experiment::Experiment;
 use crate::experiments::observation::{Fired, Observation};
 use crate::sim::Scenario;
 use crate::sim::trial::{self, Trial};
-use crate::sim::world::{Limits as WorldLimits, Wrong};
+use crate::sim::world::{Finding, Limits as WorldLimits, Wrong};
+
+/// Firings that a journal's line has; `device.fired` counts them all.
+const FIRED_MOST: usize = 32;
 
 /// Firings that a journal's line has; `device.fired` counts them all.
 const FIRED_MOST: usize = 32;
@@ -75,6 +78,10 @@ pub(crate) fn observation(trial: Trial, limits: &Limits) -> Observation {
     for finding in &trial.findings {
         let text = format!("{}: {}", word(finding.wrong), finding.text);
         match finding.wrong {
+            // The driver's promise: memory that a dead engine might still write is kept, and with it the engine.
+            Wrong::Resource | Wrong::Deadlock if trial.gone && only_the_device_waits(finding) => {
+                seen.failures.push(format!("kept, because the device is gone: {text}"));
+            }
             Wrong::Panic => seen.crashes.push(text),
             Wrong::Deadlock | Wrong::Limit | Wrong::Pending | Wrong::LostInterrupt | Wrong::Dpc => {
                 seen.hangs.push(text);
@@ -87,7 +94,7 @@ pub(crate) fn observation(trial: Trial, limits: &Limits) -> Observation {
             Wrong::Conduct => conduct.push(serde_json::Value::from(finding.text.clone())),
         }
     }
-    seen.failures.extend(trial.failures);
+    seen.failures.splice(0..0, trial.failures);
     if trial.recovered > 0 {
         seen.recoveries.push(format!("{} completions were found by looking", trial.recovered));
     }
@@ -110,6 +117,12 @@ pub(crate) fn observation(trial: Trial, limits: &Limits) -> Observation {
     seen.device = device;
     trial::reuse(trial.events);
     seen
+}
+
+/// No task of the driver or of a client is among those that wait. A resource's finding names no task.
+fn only_the_device_waits(finding: &Finding) -> bool {
+    let Some((_, tasks)) = finding.text.split_once("no task can go on: ") else { return true };
+    tasks.split("; ").all(|task| task.starts_with("channel-") || task.starts_with("timer "))
 }
 
 fn word(wrong: Wrong) -> String {
