@@ -14,9 +14,6 @@ use crate::sim::world::{Finding, Limits as WorldLimits, Wrong};
 /// Firings that a journal's line has; `device.fired` counts them all.
 const FIRED_MOST: usize = 32;
 
-/// Firings that a journal's line has; `device.fired` counts them all.
-const FIRED_MOST: usize = 32;
-
 /// The simulator in this process. A run that hangs leaves its stacks and its memory behind (`sim/world.rs`): whoever
 /// expects many of those uses [`super::sim_process::SimProcess`].
 pub struct SimPlace {
