@@ -238,7 +238,7 @@ mod tests {
 
     #[test]
     fn occurrences_are_all_or_the_first_the_last_and_evenly_between() {
-        assert_eq!(spread(0, 4), []);
+        assert_eq!(spread(0, 4), Vec::<u64>::new());
         assert_eq!(spread(3, 4), [1, 2, 3]);
         assert_eq!(spread(4, 4), [1, 2, 3, 4]);
         assert_eq!(spread(100, 4), [1, 34, 67, 100]);
