@@ -21,7 +21,7 @@ use super::class::Class;
 use super::exit::{Exit, Trouble};
 use super::minimise::symptom::Symptom;
 use super::observation::Observation;
-use super::place::{self, Limits};
+use super::place::{self, Limits, Place};
 use crate::sim::world::Stamped;
 use crate::sim::{report, trial};
 
@@ -77,7 +77,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Trouble> {
     if let Some(path) = &arguments.trace {
         write_trace(path, &replayed.events)?;
     }
-    print!("{}", text(&meant, &replayed));
+    print!("{}", text_of(&meant, &replayed));
     Ok(exit(&replayed))
 }
 
@@ -88,7 +88,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Trouble> {
 pub fn replay(meant: &Meant, times: u32, progress: &ProgressBar) -> Result<Replayed, Trouble> {
     match meant.campaign.place {
         PlaceName::Sim => exactly(meant),
-        _ => often(meant, times, progress),
+        _ => often(meant, &mut *place::open(&meant.campaign)?, times, progress),
     }
 }
 
@@ -134,9 +134,13 @@ fn observed(meant: &Meant, limits: &Limits) -> (Observation, Vec<Stamped>) {
     (place::sim::observation(trial, limits), events)
 }
 
-fn often(meant: &Meant, times: u32, progress: &ProgressBar) -> Result<Replayed, Trouble> {
+fn often(
+    meant: &Meant,
+    place: &mut dyn Place,
+    times: u32,
+    progress: &ProgressBar,
+) -> Result<Replayed, Trouble> {
     let Meant { campaign, experiment, record, .. } = meant;
-    let mut place = place::open(campaign)?;
     let golden = place.golden(experiment.seed)?;
     let limits = campaign.factors.limits(&campaign.place, &golden);
     let mut wanted = record.as_ref().map(|record| Symptom::of(&record.observation));
@@ -178,7 +182,7 @@ fn write_trace(path: &Path, events: &[Stamped]) -> anyhow::Result<()> {
 
 /// What a replay has to say.
 #[must_use]
-pub fn text(meant: &Meant, replayed: &Replayed) -> String {
+pub fn text_of(meant: &Meant, replayed: &Replayed) -> String {
     let Replayed { reproduced, times, classes, observation, differs, events } = replayed;
     let rules = meant.experiment.rules.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
     let mut text = format!("experiment {} (seed {}): {rules}\n", meant.experiment.id, meant.experiment.seed);
@@ -214,5 +218,50 @@ fn exit(replayed: &Replayed) -> Exit {
         Exit::Infra
     } else {
         Exit::Clean
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::experiments::campaign::Campaign;
+    use crate::experiments::experiment::Experiment;
+    use crate::experiments::observation::Fired;
+    use crate::experiments::place::{Golden, Infra};
+    use crate::experiments::plan;
+
+    /// A place where the work hangs at every third run, and once in another way.
+    struct Moody(u32);
+
+    impl Place for Moody {
+        fn golden(&mut self, _: u64) -> Result<Golden, Infra> {
+            Ok(Golden::default())
+        }
+
+        fn run(&mut self, experiment: &Experiment, _: &Limits) -> Result<Observation, Infra> {
+            self.0 += 1;
+            let rule = experiment.rules[0].to_string();
+            let fired = vec![Fired { again: rule.clone(), rule, nth: 2, channel: Some(0), channel_nth: 2 }];
+            let hangs = match self.0 % 3 {
+                1 => vec![format!("at {} ns: no answer", self.0)],
+                _ if self.0 == 5 => vec!["a lockup".to_owned()],
+                _ => Vec::new(),
+            };
+            Ok(Observation { hangs, fired, ..Observation::default() })
+        }
+    }
+
+    #[test]
+    fn where_runs_differ_it_is_counted_how_often_the_same_comes_of_it() {
+        let text = "[campaign]\nplace = 'socket'\n[[client]]\n[[set]]\nrules = ['msix: nth(2) drop']\n";
+        let campaign = Campaign::parse(text, "moody.toml").unwrap();
+        let experiment = plan::experiment(&campaign, campaign.sets[0].rules.clone(), 1);
+        let meant = Meant { campaign, experiment, record: None, journal: None };
+        let replayed = often(&meant, &mut Moody(0), 9, &ProgressBar::hidden()).unwrap();
+        assert_eq!((replayed.reproduced, replayed.times), (3, 9));
+        assert_eq!(replayed.classes, BTreeMap::from([(Class::Hang, 4), (Class::Masked, 5)]));
+        let text = text_of(&meant, &replayed);
+        assert!(text.contains("reproduced 3 of 9: hang 4, masked 5\n"), "{text}");
+        assert_eq!(exit(&replayed), Exit::Findings);
     }
 }
