@@ -172,7 +172,7 @@ pub(crate) fn check(flags: ExerciseArguments) -> Result<Exercise, Usage> {
     let ExerciseArguments { on, channels, vectors, profile, fault, ring_slots, processors, .. } = flags;
     // On another device it is only how many are taken.
     let of_sim = channels.filter(|_| on == "sim");
-    let on = config::on(OnArguments { on, channels: of_sim, vectors, profile, fault })?;
+    let on = config::on(OnArguments { on, channels: of_sim, vectors, profile, fault, control: None })?;
     if !(ring_slots.is_power_of_two() && (2..=65_536).contains(&ring_slots)) {
         return Err(Usage(format!("--ring-slots {ring_slots}: expected a power of two, 2 to 65536")));
     }

@@ -34,7 +34,7 @@ pub(crate) fn run(config: &Exercise) -> anyhow::Result<()> {
     let found = Found::default();
     let json = config.json || config.serve;
     let watch = Watch::start(found.clone(), move |facts| drop(say(facts, json)));
-    let mut rounds = Rounds::new(config, opened.device.clone(), found, watch);
+    let mut rounds = Rounds::new(config, &opened, found, watch);
     if config.serve {
         return serve::run(config, &opened, &mut rounds);
     }
@@ -62,10 +62,8 @@ fn once(config: &Exercise, opened: &Opened, rounds: &mut Rounds<'_>) -> anyhow::
 /// Whether the driver works on is judged without the fault. Only the device in this process is ours to mend; whoever
 /// armed rules in another one disarms them between `run` and `end`.
 fn disarm(opened: &Opened) {
-    if let Some(faults) = &opened.faults {
-        for armed in faults.rules() {
-            faults.disarm(armed.id);
-        }
+    for armed in opened.faults.rules() {
+        opened.faults.disarm(armed.id);
     }
 }
 

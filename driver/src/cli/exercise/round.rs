@@ -6,6 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use ioat_stage::FaultBook;
 use netdma::client::{Channel, ChannelOptions, Driver, Error, Options};
 use netdma::hw::Device;
 
@@ -15,11 +16,14 @@ use super::task::{Left, Task};
 use super::watch::Watch;
 use super::workload::{Percents, Weights, Workload};
 use crate::cli::exit::Usage;
+use crate::cli::on::Opened;
 
 /// Rounds on one device.
 pub(crate) struct Rounds<'a> {
     config: &'a Exercise,
     device: Device,
+    /// What goes wrong in the driver.
+    faults: Arc<FaultBook>,
     found: Found,
     watch: Watch,
     /// What the last run left open.
@@ -37,8 +41,9 @@ struct Open {
 }
 
 impl<'a> Rounds<'a> {
-    pub(crate) fn new(config: &'a Exercise, device: Device, found: Found, watch: Watch) -> Self {
-        Self { config, device, found, watch, open: None, files: None }
+    pub(crate) fn new(config: &'a Exercise, opened: &Opened, found: Found, watch: Watch) -> Self {
+        let (device, faults) = (opened.device.clone(), opened.faults.clone());
+        Self { config, device, faults, found, watch, open: None, files: None }
     }
 
     /// How many channels the engine has; for this a driver is opened and closed again.
@@ -104,7 +109,8 @@ impl<'a> Rounds<'a> {
 
     fn options(&self) -> Options {
         let Exercise { processors, watchdog, timeout, .. } = *self.config;
-        Options { processors, watchdog, timeout, ..Options::default() }
+        let faults = Some(self.faults.clone());
+        Options { processors, watchdog, timeout, faults, ..Options::default() }
     }
 
     fn reset(&self, workload: &Workload) -> anyhow::Result<()> {
