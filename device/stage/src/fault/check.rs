@@ -4,7 +4,9 @@ use std::fmt;
 
 use super::catalog::{self, Entry, Reach};
 use super::rule::Channels;
-use super::{Access, Action, Filter, Operation, Point, Range, Register, Rule, RuleError, Trigger};
+use super::{
+    Access, Action, FILTERS, Filter, Form, Operation, Point, Range, Register, Rule, RuleError, Trigger,
+};
 
 /// Where rules are armed, and against what they are held.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -307,6 +309,20 @@ impl fmt::Display for Words<'_> {
 
 fn the_other(access: Option<Access>) -> &'static str {
     if access == Some(Access::Read) { "writes" } else { "reads" }
+}
+
+impl Point {
+    /// The filters that its operations have something for.
+    pub fn filters(self) -> impl Iterator<Item = &'static Form> {
+        FILTERS.iter().filter(move |form| {
+            let rule = form.example.parse::<Rule>();
+            let filters = rule.map(|rule| rule.filters).unwrap_or_default();
+            let own = filters.iter().find(|filter| filter.word() == form.word);
+            // Of `op` there are two kinds.
+            let access = Filter::Operation(Operation::Read);
+            own.is_some_and(|filter| knows(self, filter)) || (form.word == "op" && knows(self, &access))
+        })
+    }
 }
 
 /// Operations of the point have what the filter asks for.
