@@ -6,14 +6,15 @@ use std::sync::Arc;
 
 use ioat_spec::{ChanCtrl, ChanErr, ChannelState, DcaCtrl};
 
+use crate::command::ResetBit;
 use crate::complete::Permit;
 use crate::counters::{Counters, Hold};
 use crate::deviation::Deviation;
 use crate::doorbell::Rung;
-use crate::fetch::{ALIGNMENT_MASK, Position};
+use crate::fetch::{ALIGNMENT_MASK, Position, Slot};
 use crate::lint::ChannelLint;
 use crate::msix::Latch;
-use crate::postponed::{Postponed, What};
+use crate::postponed::{Owner, Postponed, What};
 use crate::signals::{Signal, Signals};
 use crate::translate::Operation;
 
@@ -62,6 +63,12 @@ pub(crate) enum Owed {
     Fetch,
     /// It was translated; from the reservation of its completion.
     Planned(Operation),
+    /// Its data is in place and its interrupt was sent; from its word.
+    Word {
+        /// Without its interrupt.
+        slot: Slot,
+        permit: Permit,
+    },
     /// From where its data stands.
     Data {
         operation: Operation,
@@ -149,6 +156,8 @@ pub(crate) struct Kept {
     pub(crate) chan_err: ChanErr,
     pub(crate) chan_err_msk: ChanErr,
     pub(crate) dca_ctrl: DcaCtrl,
+    /// CHANCMD.RESET as it reads.
+    pub(crate) reset_bit: ResetBit,
     /// The high half of CHANSTS as it was when the low half was read.
     pub(crate) status_high: Option<u64>,
 }
@@ -318,9 +327,20 @@ impl<F> Channel<F> {
             self.signals.order(Signal::ABANDON);
         }
         // CHANERR and its mask are sticky.
-        let Kept { chain_addr, chan_cmp, chan_ctrl, chan_err: _, chan_err_msk: _, dca_ctrl, status_high } =
-            &mut self.kept;
+        let Kept {
+            chain_addr,
+            chan_cmp,
+            chan_ctrl,
+            chan_err: _,
+            chan_err_msk: _,
+            dca_ctrl,
+            reset_bit,
+            status_high,
+        } = &mut self.kept;
         (*chain_addr, *chan_cmp, *chan_ctrl, *status_high) = (0, 0, ChanCtrl::new(), None);
+        if *reset_bit == ResetBit::Late {
+            *reset_bit = ResetBit::Clear;
+        }
         if self.dca {
             *dca_ctrl = DcaCtrl::new();
         }
@@ -452,7 +472,11 @@ impl<F> Channel<F> {
 
     /// Work of this channel that is put off until later, or its next reset.
     pub(crate) fn later(&self, after_ns: u64, what: What) -> Postponed {
-        Postponed { after_ns, channel: Some(self.number), resets: self.counters.resets, what }
+        self.owner().later(after_ns, what)
+    }
+
+    pub(crate) fn owner(&self) -> Owner {
+        Owner { channel: self.number, resets: self.counters.resets }
     }
 
     /// What CHAINADDR and RESET have in common: no chain, nothing completed, nothing to stop.
@@ -462,7 +486,7 @@ impl<F> Channel<F> {
         self.stop_then(After::Continue);
     }
 
-    fn stop_then(&mut self, after: After) {
+    pub(crate) fn stop_then(&mut self, after: After) {
         self.after = after;
         if after == After::Continue {
             self.signals.revoke(Signal::BOUNDARY);

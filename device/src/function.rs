@@ -12,18 +12,18 @@
 use std::sync::Arc;
 
 use ioat_stage::sync::Mutex;
-use ioat_stage::{Access, Action, Faults, Op, Point, Trace, Verdict};
+use ioat_stage::{Faults, Trace};
 
-use crate::channel::{Channel, Delay, Taken};
+use crate::access::AccessFaults;
+use crate::channel::{After, Channel, Delay, State, Taken};
 use crate::channel_registers::Outcome;
 use crate::lint::LintBook;
 use crate::memory::GuestMemory;
 use crate::msix::{self, InterruptSink};
 use crate::observer::Happening;
 use crate::path::Terms;
-use crate::postponed::{self, Postponed, What};
 use crate::profile::Profile;
-use crate::registers::{Piece, Target, channel_at, pieces};
+use crate::registers::{Piece, Target};
 use crate::run::{Ending, Run};
 use crate::unaffiliated::Unaffiliated;
 
@@ -32,7 +32,7 @@ pub struct Function<F, T> {
     profile: Profile,
     pub(crate) unaffiliated: Unaffiliated,
     pub(crate) channels: Box<[Mutex<Channel<F>>]>,
-    register_faults: Mutex<F>,
+    pub(crate) access_faults: Mutex<AccessFaults<F>>,
     trace: Arc<T>,
     /// Where the driver's conduct is written down, if somebody asked for it.
     pub(crate) lint: Option<Arc<LintBook>>,
@@ -78,7 +78,7 @@ impl<F: Faults, T: Trace> Function<F, T> {
     /// A function in its reset state.
     ///
     /// `faults` makes the faults of channel n twice, for stages 2 to 5 and for stages 1 and 6 (which ask about
-    /// different points), and once, with `None`, those of register reads.
+    /// different points), and once, with `None`, those of accesses, function resets and messages of the client.
     ///
     /// # Panics
     /// If the profile has no channel or more than 31.
@@ -97,7 +97,7 @@ impl<F: Faults, T: Trace> Function<F, T> {
             profile,
             unaffiliated: Unaffiliated::new(profile, interrupts),
             channels,
-            register_faults: Mutex::new(faults(None)),
+            access_faults: Mutex::new(AccessFaults::new(faults(None))),
             trace: Arc::new(trace),
             lint: None,
         }
@@ -113,46 +113,7 @@ impl<F: Faults, T: Trace> Function<F, T> {
         &self.trace
     }
 
-    /// Reads BAR0: any offset, any length.
-    pub fn bar_read(&self, offset: u64, data: &mut [u8]) {
-        self.inspect_access(offset, data.len());
-        if F::ACTIVE && self.register_verdict(offset, data.len()) == Some(Action::AllOnes) {
-            data.fill(0xff);
-            return;
-        }
-        for piece in pieces(&self.profile, offset, data.len()) {
-            self.read_piece(&piece, data);
-        }
-    }
-
-    /// Writes BAR0: any offset, any length.
-    pub fn bar_write(&self, offset: u64, data: &[u8]) -> Effects {
-        self.inspect_access(offset, data.len());
-        let mut effects = Effects::default();
-        for piece in pieces(&self.profile, offset, data.len()) {
-            self.write_piece(&piece, data, &mut effects);
-        }
-        effects
-    }
-
-    /// Reads configuration space: any offset, any length.
-    pub fn config_read(&self, offset: u64, data: &mut [u8]) {
-        self.unaffiliated.config_read(offset, data);
-    }
-
-    /// Writes configuration space: any offset, any length.
-    pub fn config_write(&self, offset: u64, data: &[u8]) -> Effects {
-        let wrote = self.unaffiliated.config_write(offset, data);
-        if wrote.function_reset {
-            self.reset()
-        } else if wrote.command {
-            self.command_changed()
-        } else {
-            Effects::default()
-        }
-    }
-
-    /// FLR and DEVICE_RESET: every register to its reset value, every chain gone.
+    /// Every register to its reset value, every chain gone: what FLR and DEVICE_RESET do, without their faults.
     pub fn reset(&self) -> Effects {
         let mut effects = Effects::default();
         for (number, channel) in self.channels.iter().enumerate() {
@@ -163,64 +124,6 @@ impl<F: Faults, T: Trace> Function<F, T> {
         self.unaffiliated.reset();
         self.unaffiliated.observed.tell(Happening::Reset { channel: None });
         effects
-    }
-
-    /// The device leaves the bus: reads are all ones, writes are lost, runs are abandoned, and no interrupt comes. After a time,
-    /// if one is given, it is back as after power-on.
-    pub fn remove(&self, after_ns: Option<u64>) -> Effects {
-        // First: no step begins from now on, and those that have begun are of an older generation after the reset.
-        self.unaffiliated.set_gone(true);
-        let effects = self.reset();
-        if let Some(after_ns) = after_ns {
-            self.unaffiliated.postpone(after_ns, What::Return);
-        }
-        effects
-    }
-
-    /// The device is plugged in again, as after power-on, if it was gone.
-    pub fn put_back(&self) -> Effects {
-        if !self.is_gone() {
-            return Effects::default();
-        }
-        let effects = self.reset();
-        self.unaffiliated.set_gone(false);
-        effects
-    }
-
-    /// It has left the bus.
-    pub fn is_gone(&self) -> bool {
-        F::ACTIVE && self.unaffiliated.is_gone()
-    }
-
-    /// Faults have put work off since it was last [taken](Self::take_postponed). To be asked after every access and step.
-    pub fn has_postponed(&self) -> bool {
-        self.unaffiliated.agenda.has_some()
-    }
-
-    /// What faults put off, for whoever has a clock.
-    pub fn take_postponed(&self) -> Vec<Postponed> {
-        self.unaffiliated.agenda.take()
-    }
-
-    /// Does what was put off, now that its time has come; nothing if a reset came in between.
-    pub fn carry_out<M: GuestMemory>(&self, postponed: Postponed, memory: &M) -> Effects {
-        let Postponed { channel: number, resets, what, .. } = postponed;
-        let current = match number {
-            Some(number) => self.channels[usize::from(number)].lock().counters.resets,
-            None => self.unaffiliated.resets(),
-        };
-        if current != resets {
-            return Effects::default();
-        }
-        match what {
-            What::Store { iova, bytes } => {
-                if self.unaffiliated.bus_master() && !self.is_gone() {
-                    postponed::store(memory, iova, &bytes);
-                }
-                Effects::default()
-            }
-            What::Return => self.put_back(),
-        }
     }
 
     /// Tells the function that its sink delivers interrupts in another way from now on, so that INTx follows.
@@ -300,7 +203,7 @@ impl<F: Faults, T: Trace> Function<F, T> {
         if killed {
             drop(channel);
             // Nobody waits for the other channels: their runs are abandoned.
-            let _ = self.remove(None);
+            let _ = self.kill();
             return Finished { memory, more: false };
         }
         Finished { memory, more: channel.has_work() && self.unaffiliated.bus_master() }
@@ -319,10 +222,13 @@ impl<F: Faults, T: Trace> Function<F, T> {
                 None
             }
             Ending::Stopped(retired) => {
-                let errors = channel.kept.chan_err;
+                let (errors, after) = (channel.kept.chan_err, channel.after);
                 channel.give_back(chain, self.unaffiliated.bus_master());
                 let fresh = channel.kept.chan_err.without(errors);
-                if !fresh.is_empty() {
+                // The fault: a halt without a reason.
+                let groundless = matches!(after, After::Halt(chanerr) if chanerr.is_empty())
+                    && matches!(channel.state, State::Halted);
+                if !fresh.is_empty() || groundless {
                     channel.announce_halt(fresh, &self.unaffiliated, &*self.trace);
                 }
                 retired
@@ -341,6 +247,7 @@ impl<F: Faults, T: Trace> Function<F, T> {
             generation: channel.generation,
             chan_cmp: channel.kept.chan_cmp,
             err_cmp_en: channel.kept.chan_ctrl.err_cmp_en(),
+            vector: self.unaffiliated.vector_of(channel.number),
             chan_err_msk: channel.kept.chan_err_msk,
             transfer_max_bytes: self.profile.transfer_max_bytes(),
             capability: self.profile.dma_capability,
@@ -348,7 +255,7 @@ impl<F: Faults, T: Trace> Function<F, T> {
     }
 
     /// BME may have changed: stop every run, or let the channels go on.
-    fn command_changed(&self) -> Effects {
+    pub(crate) fn command_changed(&self) -> Effects {
         let bus_master = self.unaffiliated.bus_master();
         let mut effects = Effects::default();
         for (number, channel) in self.channels.iter().enumerate() {
@@ -364,14 +271,7 @@ impl<F: Faults, T: Trace> Function<F, T> {
         effects
     }
 
-    fn register_verdict(&self, offset: u64, len: usize) -> Verdict {
-        let channel = channel_at(&self.profile, offset);
-        let (len, access) = (len as u64, Some(Access::Read));
-        let op = Op { channel, address: offset, len, access, ..Op::default() };
-        self.register_faults.lock().at(Point::Register, &op)
-    }
-
-    fn read_piece(&self, piece: &Piece, data: &mut [u8]) {
+    pub(crate) fn read_piece(&self, piece: &Piece, data: &mut [u8]) {
         match piece.target {
             Target::General(register) => piece.place(self.unaffiliated.read(register), data),
             Target::Channel(channel, register) => {
@@ -384,7 +284,7 @@ impl<F: Faults, T: Trace> Function<F, T> {
         }
     }
 
-    fn write_piece(&self, piece: &Piece, data: &[u8], effects: &mut Effects) {
+    pub(crate) fn write_piece(&self, piece: &Piece, data: &[u8], effects: &mut Effects) {
         match piece.target {
             Target::General(register) => {
                 self.inspect_general(register, piece.written(data));
@@ -405,7 +305,13 @@ impl<F: Faults, T: Trace> Function<F, T> {
 }
 
 impl Effects {
-    fn note(&mut self, channel: usize, outcome: Outcome) {
+    /// These, and those of another access.
+    pub(crate) fn join(&mut self, other: Self) {
+        self.wake |= other.wake;
+        self.quiesce |= other.quiesce;
+    }
+
+    pub(crate) fn note(&mut self, channel: usize, outcome: Outcome) {
         self.wake |= u32::from(outcome.wake) << channel;
         self.quiesce |= u32::from(outcome.quiesce) << channel;
     }

@@ -25,6 +25,14 @@ mod signals;
 
 mod postponed;
 
+mod alter;
+
+mod access;
+
+mod command;
+
+mod removal;
+
 mod deviation;
 
 mod channel;
@@ -68,4 +76,5 @@ pub use msix::InterruptSink;
 pub use observer::{Happening, Observer};
 pub use postponed::Postponed;
 pub use profile::{ChannelsError, Profile, VectorsError};
+pub use removal::OnKill;
 pub use run::Run;

@@ -24,6 +24,7 @@ use crate::observer::Observed;
 use crate::postponed::{Agenda, Postponed, What};
 use crate::profile::Profile;
 use crate::registers::{Piece, Written};
+use crate::removal::Killer;
 
 /// The function's registers outside channels.
 pub(crate) struct Unaffiliated {
@@ -37,6 +38,8 @@ pub(crate) struct Unaffiliated {
     pub(crate) observed: Observed,
     /// What faults put off.
     pub(crate) agenda: Agenda,
+    /// What ends the program.
+    pub(crate) killer: Killer,
     /// The device has left the bus.
     gone: AtomicBool,
     /// Resets of the function, removals and returns.
@@ -47,6 +50,8 @@ pub(crate) struct Unaffiliated {
 struct Upper {
     general: General,
     asserted: bool,
+    /// The fault `wipe`: the vectors' addresses are gone, until somebody sets them up again.
+    wiped: bool,
 }
 
 impl Unaffiliated {
@@ -55,10 +60,11 @@ impl Unaffiliated {
             profile,
             config: Mutex::new(ConfigSpace::new(&profile)),
             command: AtomicU16::new(0),
-            general: Mutex::new(Upper { general: General::new(&profile), asserted: false }),
+            general: Mutex::new(Upper { general: General::new(&profile), asserted: false, wiped: false }),
             sink,
             observed: Observed::default(),
             agenda: Agenda::default(),
+            killer: Killer::default(),
             gone: AtomicBool::new(false),
             resets: AtomicU64::new(0),
         }
@@ -67,8 +73,18 @@ impl Unaffiliated {
     /// Every register to its reset value; the channels are reset before.
     pub(crate) fn reset(&self) {
         // Every field is named here, so that a new one breaks the build until reset knows it.
-        let Self { profile, config, command, general, sink: _, observed: _, agenda: _, gone: _, resets } =
-            self;
+        let Self {
+            profile,
+            config,
+            command,
+            general,
+            sink: _,
+            observed: _,
+            agenda: _,
+            killer: _,
+            gone: _,
+            resets,
+        } = self;
         resets.fetch_add(1, Ordering::AcqRel);
         {
             let mut config = config.lock();
@@ -77,6 +93,7 @@ impl Unaffiliated {
         }
         let mut upper = general.lock();
         upper.general = General::new(profile);
+        upper.wiped = false;
         self.drive_line(&mut upper);
     }
 
@@ -160,7 +177,9 @@ impl Unaffiliated {
     }
 
     pub(crate) fn write_table(&self, piece: &Piece, data: &[u8]) {
-        self.general.lock().general.write_table(piece, data);
+        let mut upper = self.general.lock();
+        upper.general.write_table(piece, data);
+        upper.wiped = false;
     }
 
     /// The MSI-X pending bits, which are kept by whoever delivers the messages.
@@ -175,11 +194,32 @@ impl Unaffiliated {
         self.drive_line(&mut upper);
     }
 
-    /// Sends the message of a channel's vector, if messages are on; if not, the line says it already.
-    pub(crate) fn send_message(&self, channel: u8) {
-        if let Some(vector) = self.vector_of(channel).filter(|_| self.sink.message_enabled()) {
+    /// Sends the message of a vector, if messages are on and there is such a vector.
+    pub(crate) fn send_message_of(&self, vector: u16) {
+        let there = vector < self.profile.vectors() && self.sink.message_enabled();
+        if there && !self.general.lock().wiped {
             self.sink.signal(vector);
         }
+    }
+
+    /// The fault `wipe`: the MSI-X table is as after power-on. No message goes out until the table is written, or whoever
+    /// delivers the messages is told where to anew.
+    pub(crate) fn wipe_vectors(&self) {
+        let mut upper = self.general.lock();
+        upper.general.wipe_table();
+        upper.wiped = true;
+    }
+
+    /// Where interrupts go.
+    pub(crate) fn sink(&self) -> &dyn InterruptSink {
+        &*self.sink
+    }
+
+    /// COMMAND's bus master bit is cleared, by nobody who may.
+    pub(crate) fn clear_bus_master(&self) {
+        let mut config = self.config.lock();
+        config.clear_bus_master();
+        self.command.store(config.command(), Ordering::Release);
     }
 
     /// The vector that a channel signals; none if there is no MSI-X.
@@ -195,6 +235,7 @@ impl Unaffiliated {
     /// The way of delivery has changed. Whoever listens from now on has missed when the line was asserted, so it is told again.
     pub(crate) fn delivery_changed(&self) {
         let mut upper = self.general.lock();
+        upper.wiped = false;
         let told = upper.asserted;
         self.drive_line(&mut upper);
         if told && upper.asserted {

@@ -25,6 +25,7 @@ use crate::function::{Effects, Function};
 use crate::lint::LintBook;
 use crate::memory::{DmaTable, UnmapError, Unmapped};
 use crate::profile::Profile;
+use crate::removal::OnKill;
 
 /// What an engine is made of.
 pub struct Parts<T> {
@@ -152,10 +153,26 @@ where
         self.shared.apply(effects);
     }
 
-    /// Resets every register; DMA maps and interrupt wiring stay. No DMA and no interrupt follows when this returns.
-    pub fn reset(&self) {
-        let effects = self.shared.function.reset();
-        self.shared.apply(effects);
+    /// DEVICE_RESET: resets every register; DMA maps and interrupt wiring stay. No DMA and no interrupt follows when this
+    /// returns, unless a fault of `reset` says otherwise. False: it was dropped, or the device has left the bus.
+    pub fn reset(&self) -> bool {
+        let effects = self.shared.function.device_reset();
+        let done = effects.is_some();
+        self.shared.apply(effects.unwrap_or_default());
+        done
+    }
+
+    /// The client is gone: as [`reset`](Self::reset), but past every fault, and a device that had left the bus is back for the
+    /// next one.
+    pub fn clean(&self) {
+        for effects in [self.shared.function.put_back(), self.shared.function.reset()] {
+            self.shared.apply(effects);
+        }
+    }
+
+    /// What ends the program, for the fault `kill`. False if that is known already; where it is not, the device leaves the bus.
+    pub fn on_kill(&self, kill: OnKill) -> bool {
+        self.shared.function.on_kill(kill)
     }
 
     /// Tells the engine that the client changed how interrupts are delivered.

@@ -265,6 +265,12 @@ pub trait Faults: Send {
         Self::ACTIVE
     }
 
+    /// The verdict that [`at`](Self::at) would give on this operation, if it came now. Nothing is counted.
+    fn foresees(&mut self, point: Point, op: &Op) -> Verdict {
+        let _ = (point, op);
+        None
+    }
+
     /// The verdict on one operation. Called exactly once per operation, so that counting works.
     fn at(&mut self, point: Point, op: &Op) -> Verdict;
 }
