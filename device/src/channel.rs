@@ -6,12 +6,15 @@ use std::sync::Arc;
 
 use ioat_spec::{ChanCtrl, ChanErr, ChannelState, DcaCtrl};
 
+use crate::command::ResetBit;
 use crate::complete::Permit;
 use crate::counters::{Counters, Hold};
+use crate::deviation::Deviation;
 use crate::doorbell::Rung;
-use crate::fetch::{ALIGNMENT_MASK, Position};
+use crate::fetch::{ALIGNMENT_MASK, Position, Slot};
 use crate::lint::ChannelLint;
 use crate::msix::Latch;
+use crate::postponed::{Owner, Postponed, What};
 use crate::signals::{Signal, Signals};
 use crate::translate::Operation;
 
@@ -19,10 +22,25 @@ use crate::translate::Operation;
 #[derive(Debug)]
 pub(crate) struct Chain {
     pub(crate) place: Place,
-    /// The start latency is still to pass.
-    pub(crate) starting: bool,
+    /// What is to pass before it goes on.
+    pub(crate) wait: Wait,
     /// A descriptor that is carried out in part.
     pub(crate) owed: Option<Owed>,
+    /// What faults make of it. Boxed: few chains have one, and a chain is moved twice a step.
+    pub(crate) deviation: Option<Box<Deviation>>,
+}
+
+/// What passes before a chain goes on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) enum Wait {
+    #[default]
+    Nothing,
+    /// The start latency.
+    Start,
+    /// A fault's delay, in nanoseconds.
+    Delay(u64),
+    /// All time: a fault stalled it, and only a reset ends that.
+    Ever,
 }
 
 /// How far a chain is.
@@ -38,23 +56,41 @@ pub(crate) struct Place {
     pub(crate) sequence: u64,
 }
 
-/// A descriptor whose rest is owed.
+/// A descriptor whose rest is owed: from where on.
 #[derive(Debug)]
-pub(crate) struct Owed {
-    pub(crate) operation: Operation,
-    /// Its completion, reserved before its data began to move.
-    pub(crate) permit: Permit,
+pub(crate) enum Owed {
+    /// From its fetch, which was asked about.
+    Fetch,
+    /// It was translated; from the reservation of its completion.
+    Planned(Operation),
+    /// Its data is in place and its interrupt was sent; from its word.
+    Word {
+        /// Without its interrupt.
+        slot: Slot,
+        permit: Permit,
+    },
+    /// From where its data stands.
+    Data {
+        operation: Operation,
+        /// Its completion, reserved before its data began to move.
+        permit: Permit,
+    },
 }
 
 impl Chain {
     fn new(address: u64, sequence: u64) -> Self {
         let place = Place { next: address, first: true, done: 0, sequence };
-        Self { place, starting: false, owed: None }
+        Self { place, wait: Wait::Nothing, owed: None, deviation: None }
     }
 
     /// Nothing is half done.
     fn at_boundary(&self) -> bool {
         self.owed.is_none()
+    }
+
+    /// It does not go on any more.
+    fn stalled(&self) -> bool {
+        self.wait == Wait::Ever
     }
 }
 
@@ -120,6 +156,8 @@ pub(crate) struct Kept {
     pub(crate) chan_err: ChanErr,
     pub(crate) chan_err_msk: ChanErr,
     pub(crate) dca_ctrl: DcaCtrl,
+    /// CHANCMD.RESET as it reads.
+    pub(crate) reset_bit: ResetBit,
     /// The high half of CHANSTS as it was when the low half was read.
     pub(crate) status_high: Option<u64>,
 }
@@ -215,7 +253,7 @@ impl<F> Channel<F> {
         self.signals.set_count(rung.count());
         self.change(|state| match state {
             State::Armed(chain) if chain.place.done != rung.count() => {
-                (State::Active(Chain { starting: true, ..chain }), Reaction::Wake)
+                (State::Active(Chain { wait: Wait::Start, ..chain }), Reaction::Wake)
             }
             State::Idle(chain) if chain.place.done != rung.count() => (State::Active(chain), Reaction::Wake),
             State::Active(chain) if chain.place.done == rung.count() && chain.at_boundary() => {
@@ -230,7 +268,7 @@ impl<F> Channel<F> {
     pub(crate) fn suspend(&mut self, bus_master: bool) -> Reaction {
         match std::mem::replace(&mut self.state, State::Halted) {
             State::Idle(chain) => self.state = State::Suspended(chain),
-            State::Active(chain) if chain.at_boundary() || !bus_master => {
+            State::Active(chain) if chain.at_boundary() || (!bus_master && !chain.stalled()) => {
                 self.state = State::Suspended(chain);
             }
             busy @ (State::Active(_) | State::Running) => {
@@ -289,9 +327,20 @@ impl<F> Channel<F> {
             self.signals.order(Signal::ABANDON);
         }
         // CHANERR and its mask are sticky.
-        let Kept { chain_addr, chan_cmp, chan_ctrl, chan_err: _, chan_err_msk: _, dca_ctrl, status_high } =
-            &mut self.kept;
+        let Kept {
+            chain_addr,
+            chan_cmp,
+            chan_ctrl,
+            chan_err: _,
+            chan_err_msk: _,
+            dca_ctrl,
+            reset_bit,
+            status_high,
+        } = &mut self.kept;
         (*chain_addr, *chan_cmp, *chan_ctrl, *status_high) = (0, 0, ChanCtrl::new(), None);
+        if *reset_bit == ResetBit::Late {
+            *reset_bit = ResetBit::Clear;
+        }
         if self.dca {
             *dca_ctrl = DcaCtrl::new();
         }
@@ -366,7 +415,8 @@ impl<F> Channel<F> {
 
     /// A step may begin as far as the bench's hold goes: what is begun, it lets through.
     pub(crate) fn may_begin(&self) -> bool {
-        matches!(&self.state, State::Active(chain) if !self.hold.stops() || !chain.at_boundary())
+        matches!(&self.state, State::Active(chain)
+            if (!self.hold.stops() || !chain.at_boundary()) && !chain.stalled())
     }
 
     /// Holds the channel, or lets it go. A run that is in flight stops at its next boundary, also where descriptors are allowed:
@@ -380,15 +430,19 @@ impl<F> Channel<F> {
         }
     }
 
-    /// Gives the chain to a run, or says that the start latency is to pass before.
+    /// Gives the chain to a run, or says what is to pass before.
     pub(crate) fn take_chain(&mut self) -> Option<Taken> {
         if !self.has_work() {
             return None;
         }
         match std::mem::replace(&mut self.state, State::Running) {
-            State::Active(chain) if chain.starting => {
-                self.state = State::Active(Chain { starting: false, ..chain });
-                Some(Taken::Starting)
+            State::Active(chain) if chain.wait != Wait::Nothing => {
+                let taken = match chain.wait {
+                    Wait::Delay(after_ns) => Taken::Delayed(Delay { after_ns, generation: self.generation }),
+                    Wait::Start | Wait::Nothing | Wait::Ever => Taken::Starting,
+                };
+                self.state = State::Active(Chain { wait: Wait::Nothing, ..chain });
+                Some(taken)
             }
             State::Active(chain) => {
                 self.signals.revoke(Signal::ABANDON | Signal::PARK | Signal::HOLD);
@@ -407,13 +461,22 @@ impl<F> Channel<F> {
         let drained = boundary && chain.place.done == self.signals.look().count();
         match self.after {
             After::Halt(chanerr) if boundary => self.halt(chanerr),
-            After::Suspend if boundary || !bus_master => {
+            After::Suspend if boundary || (!bus_master && !chain.stalled()) => {
                 self.stop_then(After::Continue);
                 self.state = State::Suspended(chain);
             }
             _ if drained => self.state = State::Idle(chain),
             _ => self.state = State::Active(chain),
         }
+    }
+
+    /// Work of this channel that is put off until later, or its next reset.
+    pub(crate) fn later(&self, after_ns: u64, what: What) -> Postponed {
+        self.owner().later(after_ns, what)
+    }
+
+    pub(crate) fn owner(&self) -> Owner {
+        Owner { channel: self.number, resets: self.counters.resets }
     }
 
     /// What CHAINADDR and RESET have in common: no chain, nothing completed, nothing to stop.
@@ -423,7 +486,7 @@ impl<F> Channel<F> {
         self.stop_then(After::Continue);
     }
 
-    fn stop_then(&mut self, after: After) {
+    pub(crate) fn stop_then(&mut self, after: After) {
         self.after = after;
         if after == After::Continue {
             self.signals.revoke(Signal::BOUNDARY);
@@ -443,5 +506,16 @@ impl<F> Channel<F> {
 pub(crate) enum Taken {
     /// Let the start latency pass, then ask again.
     Starting,
+    /// Let a fault's delay pass, then ask again.
+    Delayed(Delay),
     Chain(Chain),
+}
+
+/// A pause in the middle of a descriptor.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Delay {
+    /// How long it lasts.
+    pub after_ns: u64,
+    /// The chain that it is about: a reset ends it.
+    pub(crate) generation: u32,
 }

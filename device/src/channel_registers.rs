@@ -5,11 +5,13 @@ use ioat_spec::{ChanCmd, ChanCtrl, ChanErr, ChanSts, ChannelRegister, DcaCtrl};
 use ioat_stage::{Faults, Trace};
 
 use crate::channel::{Channel, Reaction};
+use crate::command::{Command, ResetBit};
 use crate::complete;
-use crate::doorbell;
+use crate::doorbell::{self, Caller, Heard, Rung};
 use crate::general::store32;
 use crate::msix::{self, Vector};
 use crate::observer::Happening;
+use crate::postponed::What;
 use crate::registers::{Piece, Written};
 use crate::unaffiliated::Unaffiliated;
 
@@ -45,8 +47,11 @@ impl<F: Faults> Channel<F> {
             }
             ChannelRegister::ChanSts => ChanSts::new(self.completed, self.state.code()).into_bits(),
             ChannelRegister::DmaComp => DMA_COMP_V2_V3.into(),
-            // Every command is complete when its write is answered.
-            ChannelRegister::ChanCmd => 0,
+            // Every command is complete when its write is answered, but for a reset that is late or stuck.
+            ChannelRegister::ChanCmd => {
+                let reset = self.kept.reset_bit != ResetBit::Clear;
+                ChanCmd::new().with_reset(reset).into_bits().into()
+            }
             ChannelRegister::DmaCount => self.signals.look().count().into(),
             ChannelRegister::ChainAddr => self.kept.chain_addr,
             ChannelRegister::ChanCmp => self.kept.chan_cmp,
@@ -73,13 +78,14 @@ impl<F: Faults> Channel<F> {
             ChannelRegister::ChanCmd => {
                 let command = ChanCmd::from_bits(written.bits.to_le_bytes()[0]);
                 if command == ChanCmd::new().with_reset(true) {
-                    unaffiliated.observed.tell(Happening::Reset { channel: Some(self.number) });
-                    return Outcome { wake: false, quiesce: self.reset() };
+                    return self.give_reset(unaffiliated);
                 }
                 self.command(command, unaffiliated)
             }
-            ChannelRegister::DmaCount => self.write_dma_count(written, trace),
-            ChannelRegister::ChainAddr => self.arm(written.onto(self.kept.chain_addr)),
+            ChannelRegister::DmaCount => self.write_dma_count(written, unaffiliated, trace),
+            ChannelRegister::ChainAddr => {
+                self.give(Command::Arm(written.onto(self.kept.chain_addr)), unaffiliated)
+            }
             ChannelRegister::ChanCmp => {
                 self.kept.chan_cmp = written.onto(self.kept.chan_cmp);
                 Reaction::Done
@@ -101,6 +107,16 @@ impl<F: Faults> Channel<F> {
             }
             ChannelRegister::DmaComp | ChannelRegister::ChanSts | ChannelRegister::Cdar => Reaction::Done,
         };
+        self.settle(reaction, unaffiliated, trace)
+    }
+
+    /// What a write leaves to do, from how it went.
+    pub(crate) fn settle<T: Trace>(
+        &mut self,
+        reaction: Reaction,
+        unaffiliated: &Unaffiliated,
+        trace: &T,
+    ) -> Outcome {
         match reaction {
             Reaction::Done => Outcome::default(),
             Reaction::Wake => Outcome { wake: true, quiesce: false },
@@ -141,6 +157,8 @@ impl<F: Faults> Channel<F> {
         Vector {
             channel: self.number,
             generation: self.generation,
+            state: self.state.code(),
+            owner: self.owner(),
             latch: &mut self.latch,
             counters: &mut self.counters,
             unaffiliated,
@@ -195,21 +213,53 @@ impl<F: Faults> Channel<F> {
         if commands.iter().filter(|given| **given).count() > 1 {
             self.command_error(ChanErr::CHANCMD)
         } else if command.suspend() {
-            self.suspend(unaffiliated.bus_master())
+            self.give(Command::Suspend, unaffiliated)
         } else if command.resume() {
-            self.resume()
+            self.give(Command::Resume, unaffiliated)
         } else {
             Reaction::Done
         }
     }
 
-    fn write_dma_count<T: Trace>(&mut self, written: Written, trace: &T) -> Reaction {
+    fn write_dma_count<T: Trace>(
+        &mut self,
+        written: Written,
+        unaffiliated: &Unaffiliated,
+        trace: &T,
+    ) -> Reaction {
         let [a, b, ..] = written.onto(self.signals.look().count().into()).to_le_bytes();
         let count = u16::from_le_bytes([a, b]);
         self.counters.doorbells += 1;
+        let caller = self.caller();
+        match doorbell::ring(count, caller, &mut self.edge_faults, trace) {
+            Heard::Never => Reaction::Done,
+            Heard::Once(rung) => self.ring(rung),
+            Heard::Twice(rung) => match self.ring(rung) {
+                Reaction::Done => self.ring(rung),
+                woken => woken,
+            },
+            Heard::Later(after_ns, rung) => {
+                unaffiliated.agenda.add(self.later(after_ns, What::Doorbell(rung)));
+                Reaction::Done
+            }
+        }
+    }
+
+    /// A doorbell that was late.
+    pub(crate) fn hear_late<T: Trace>(
+        &mut self,
+        rung: Rung,
+        unaffiliated: &Unaffiliated,
+        trace: &T,
+    ) -> Outcome {
+        doorbell::arrived(rung, self.caller(), trace);
+        let reaction = self.ring(rung);
+        self.settle(reaction, unaffiliated, trace)
+    }
+
+    fn caller(&self) -> Caller {
         let (channel, generation, sequence) = (self.number, self.generation, self.sequence);
-        let rung = doorbell::ring(count, channel, generation, sequence, &mut self.edge_faults, trace);
-        rung.map_or(Reaction::Done, |rung| self.ring(rung))
+        Caller { channel, generation, sequence, state: self.state.code() }
     }
 }
 

@@ -2,13 +2,15 @@
 //!
 //! A completion is reserved before its data moves ([`reserve`]), and used once, after it ([`retire`]).
 
+mod deviant;
+
 use ioat_spec::{ChanErr, ChanSts, ChannelState};
 use ioat_stage::plant::{Plant, planted};
 use ioat_stage::{Action, Faults, Mark, Point, Stage};
 
 use crate::copy::Copied;
 use crate::fetch::Slot;
-use crate::memory::{GuestMemory, Lane, Want, access};
+use crate::memory::{GuestMemory, Lane, VolatileSlice, Want, access};
 use crate::path::{Path, error};
 use crate::scribe::Scribe;
 use crate::signals::Signals;
@@ -22,18 +24,20 @@ pub(crate) enum Permit {
     Silent,
     /// Store it.
     Store,
-    /// The fault: leave it out.
-    Drop,
-    /// The fault: store it before the data.
-    Early,
-    /// The fault: name an address that is off by this.
-    Misaddress(i64),
+    /// The fault: this becomes of it.
+    Deviate(Action),
 }
 
 impl Permit {
     /// What is left of it when the data is in place: an early word is stored already.
     pub(crate) fn unless_stored(self) -> Self {
-        if self == Self::Early { Self::Silent } else { self }
+        if self.is_early() { Self::Silent } else { self }
+    }
+
+    /// The fault: the word comes before the data.
+    #[inline(always)]
+    pub(crate) fn is_early(self) -> bool {
+        matches!(self, Self::Deviate(Action::Early))
     }
 }
 
@@ -73,10 +77,8 @@ pub(crate) fn reserve<M: GuestMemory, F: Faults, T: Scribe>(
         return Permit::Silent;
     }
     match path.ask(Point::Complete, slot.sequence, slot.address, size_of::<u64>() as u64) {
-        Some(Action::Drop) => Permit::Drop,
-        Some(Action::Early) => Permit::Early,
-        Some(Action::Misaddress(delta)) => Permit::Misaddress(delta),
-        _ => Permit::Store,
+        Some(action) => Permit::Deviate(action),
+        None => Permit::Store,
     }
 }
 
@@ -87,14 +89,17 @@ pub(crate) fn retire<M: GuestMemory, F: Faults, T: Scribe>(
     permit: Permit,
     done: u16,
     signals: &Signals,
-    path: &Path<'_, M, F, T>,
+    path: &mut Path<'_, M, F, T>,
 ) -> Result<Retired, Refused> {
     let slot = copied.slot;
     match report(&slot, permit, done, signals, path) {
         Ok(()) => Ok(retired(&slot)),
-        // Masked: counts as done, without its word (5.1).
-        Err(chanerr) if chanerr.without(path.terms.chan_err_msk).is_empty() => Ok(retired(&slot)),
-        Err(chanerr) => Err(Refused { slot, chanerr }),
+        Err(chanerr) => {
+            let unmasked = chanerr.without(path.terms.chan_err_msk);
+            // Masked: counts as done, without its word (5.1). A fault may halt without any bit: no mask hides that.
+            let masked = unmasked.is_empty() && !chanerr.is_empty();
+            if masked { Ok(retired(&slot)) } else { Err(Refused { slot, chanerr: unmasked }) }
+        }
     }
 }
 
@@ -104,9 +109,9 @@ pub(crate) fn retire_early<M: GuestMemory, F: Faults, T: Scribe>(
     slot: &Slot,
     done: u16,
     signals: &Signals,
-    path: &Path<'_, M, F, T>,
+    path: &mut Path<'_, M, F, T>,
 ) -> Result<Retired, Refused> {
-    match report(slot, Permit::Early, done, signals, path) {
+    match report(slot, Permit::Deviate(Action::Early), done, signals, path) {
         Ok(()) => Ok(retired(slot)),
         Err(chanerr) => Err(Refused { slot: *slot, chanerr }),
     }
@@ -120,11 +125,9 @@ pub(crate) fn halt<M: GuestMemory, F: Faults, T: Scribe>(
     path: &mut Path<'_, M, F, T>,
 ) -> Retired {
     if path.terms.err_cmp_en && path.terms.chan_cmp != 0 {
-        let permit = match path.ask(Point::Complete, sequence, completed, size_of::<u64>() as u64) {
-            Some(Action::Drop) => Permit::Drop,
-            Some(Action::Misaddress(delta)) => Permit::Misaddress(delta),
-            _ => Permit::Store,
-        };
+        let len = size_of::<u64>() as u64;
+        let verdict = path.ask_in(ChannelState::Halted, Point::Complete, sequence, completed, len);
+        let permit = verdict.map_or(Permit::Store, Permit::Deviate);
         // A word that cannot be stored is no second error: exactly one bit per fault (5.1).
         let _ = store(completed, ChannelState::Halted, permit, sequence, path);
     }
@@ -142,7 +145,7 @@ fn report<M: GuestMemory, F: Faults, T: Scribe>(
     permit: Permit,
     done: u16,
     signals: &Signals,
-    path: &Path<'_, M, F, T>,
+    path: &mut Path<'_, M, F, T>,
 ) -> Result<(), ChanErr> {
     if permit == Permit::Silent {
         return Ok(());
@@ -164,40 +167,47 @@ fn store<M: GuestMemory, F: Faults, T: Scribe>(
     state: ChannelState,
     permit: Permit,
     sequence: u64,
-    path: &Path<'_, M, F, T>,
+    path: &mut Path<'_, M, F, T>,
 ) -> Result<(), ChanErr> {
-    let word = match permit {
-        Permit::Misaddress(delta) => ChanSts::new(completed.wrapping_add_signed(delta), state),
-        _ => ChanSts::new(completed, state),
+    let word = ChanSts::new(completed, state);
+    let stored = match permit {
+        Permit::Deviate(action) => deviant::store_as(action, word, path),
+        Permit::Store | Permit::Silent => {
+            let bits = word.into_bits();
+            store_word(path.terms.chan_cmp, bits, path.memory).map(|()| Some(bits))
+        }
     };
-    let stored = if permit == Permit::Drop { Ok(()) } else { store_word(word, path) };
+    if let (Ok(Some(bits)), Some(deviation)) = (stored, path.deviation()) {
+        deviation.stored = Some(bits);
+    }
     let mark = match (stored, permit) {
+        (_, Permit::Deviate(_)) => Mark::Faulted,
         (Err(chanerr), _) => error(chanerr),
-        (Ok(()), Permit::Store | Permit::Silent) => Mark::Ok,
-        (Ok(()), Permit::Drop | Permit::Early | Permit::Misaddress(_)) => Mark::Faulted,
+        (Ok(_), _) => Mark::Ok,
     };
     path.event(Stage::Complete, sequence, completed, size_of::<u64>() as u64, mark);
-    stored
+    stored.map(|_| ())
 }
 
 #[inline(always)]
-fn store_word<M: GuestMemory, F: Faults, T: Scribe>(
-    word: ChanSts,
-    path: &Path<'_, M, F, T>,
-) -> Result<(), ChanErr> {
-    let chan_cmp = path.terms.chan_cmp;
-    if chan_cmp % size_of::<u64>() as u64 != 0 {
-        return Err(ChanErr::COMPLETION_ADDRESS);
-    }
-    let slice = path
-        .memory
-        .resolve(Lane::Completion, chan_cmp, size_of::<u64>() as u64, Want::Write)
-        .map_err(|_| ChanErr::COMPLETION_ADDRESS)?;
+fn store_word<M: GuestMemory>(chan_cmp: u64, bits: u64, memory: &M) -> Result<(), ChanErr> {
+    let slice = locate(chan_cmp, memory)?;
     if planted(Plant::InterruptBeforeWord) {
-        late::put_off(chan_cmp, word.into_bits());
+        late::put_off(chan_cmp, bits);
         return Ok(());
     }
-    access::store_u64(&slice, word.into_bits()).map_err(|_| ChanErr::COMPLETION_ADDRESS)
+    access::store_u64(&slice, bits).map_err(|_| ChanErr::COMPLETION_ADDRESS)
+}
+
+/// The word's place in host memory.
+#[inline(always)]
+fn locate<M: GuestMemory>(chan_cmp: u64, memory: &M) -> Result<VolatileSlice<'_>, ChanErr> {
+    let len = size_of::<u64>() as u64;
+    if chan_cmp % len != 0 {
+        return Err(ChanErr::COMPLETION_ADDRESS);
+    }
+    let resolved = memory.resolve(Lane::Completion, chan_cmp, len, Want::Write);
+    resolved.map_err(|_| ChanErr::COMPLETION_ADDRESS)
 }
 
 #[inline(always)]

@@ -107,6 +107,12 @@ impl ConfigSpace {
         u16::from_le_bytes([self.bytes[COMMAND], self.bytes[COMMAND + 1]])
     }
 
+    /// Clears COMMAND's bus master bit.
+    pub(crate) fn clear_bus_master(&mut self) {
+        let [low, high] = (self.command() & !COMMAND_BUS_MASTER).to_le_bytes();
+        (self.bytes[COMMAND], self.bytes[COMMAND + 1]) = (low, high);
+    }
+
     /// Sets bits of CHANERR_INT, with CHANERR (device model 5.1); it is cleared by itself.
     pub(crate) fn latch_chanerr(&mut self, chanerr: ChanErr) {
         for (at, bits) in chanerr.into_bits().to_le_bytes().into_iter().enumerate() {

@@ -1,12 +1,12 @@
 //! Stage 4 of 9: copy. The data moves, with no lock held, in pieces of at most 64 KiB.
 
+mod deviant;
+
 use ioat_spec::ChanErr;
-use ioat_stage::{Action, Faults, Mark, Point, Stage};
-use vm_memory::Bytes;
+use ioat_stage::{Faults, Mark, Stage};
 
 use crate::fetch::Slot;
-use crate::memory::{GuestMemory, Lane, Want, access};
-use crate::page_break::Break;
+use crate::memory::{GuestMemory, access};
 use crate::path::{Path, error};
 use crate::scribe::Scribe;
 use crate::signals::{Signal, Signals};
@@ -26,6 +26,8 @@ pub(crate) enum Unfinished {
     Refused(Refused),
     /// More is to be moved; or someone waits for the memory, or DMA is off: go on from here later.
     Remains(Operation),
+    /// The fault: the step ends here.
+    Cut(Operation),
     /// Its chain is gone.
     Abandoned,
 }
@@ -38,17 +40,17 @@ pub(crate) fn run<'m, M: GuestMemory, F: Faults, T: Scribe>(
 ) -> Result<Copied, Unfinished> {
     let Planned { mut operation, ranges } = planned;
     let size = u64::from(operation.slot.size);
-    // The verdict on a descriptor is asked once, also if it is carried out in several steps.
-    if operation.at == 0 {
-        match path.ask(Point::Copy, operation.slot.sequence, operation.slot.destination, size) {
-            Some(Action::Halt(chanerr)) => {
-                return Err(refuse(&operation, ChanErr::from_bits(chanerr), Mark::Faulted, path));
-            }
-            Some(Action::Corrupt { offset, mask }) => operation.corrupt = Some((offset, mask)),
-            _ => {}
-        }
+    if F::ACTIVE {
+        deviant::judge(&operation, path)?;
     }
-    operation.at += move_piece(&ranges, &operation);
+    operation.at += if altered(&operation, path) {
+        match deviant::move_piece(&operation, path) {
+            Ok(len) => len,
+            Err(chanerr) => return Err(failed(&operation, chanerr, path)),
+        }
+    } else {
+        move_piece(&ranges, &operation)
+    };
     if operation.at < size && operation.kind != Kind::Null {
         return Err(Unfinished::Remains(operation));
     }
@@ -60,7 +62,7 @@ pub(crate) fn run<'m, M: GuestMemory, F: Faults, T: Scribe>(
 pub(crate) fn rest<M: GuestMemory, F: Faults, T: Scribe>(
     operation: &Operation,
     signals: &Signals,
-    path: &Path<'_, M, F, T>,
+    path: &mut Path<'_, M, F, T>,
 ) -> Result<Copied, Unfinished> {
     let mut operation = *operation;
     while operation.at < u64::from(operation.slot.size) {
@@ -71,9 +73,14 @@ pub(crate) fn rest<M: GuestMemory, F: Faults, T: Scribe>(
         if signal.says(Signal::PARK) || path.memory.yield_requested() {
             return Err(Unfinished::Remains(operation));
         }
-        match piece(&operation, path.memory) {
-            Ok(piece) => operation.at += move_piece(&piece, &operation),
-            Err(chanerr) => return Err(refuse(&operation, chanerr, error(chanerr), path)),
+        let moved = if altered(&operation, path) {
+            deviant::move_piece(&operation, path)
+        } else {
+            piece(&operation, path.memory).map(|piece| move_piece(&piece, &operation))
+        };
+        match moved {
+            Ok(len) => operation.at += len,
+            Err(chanerr) => return Err(failed(&operation, chanerr, path)),
         }
     }
     landed(&operation, path)
@@ -83,13 +90,10 @@ pub(crate) fn rest<M: GuestMemory, F: Faults, T: Scribe>(
 #[inline(always)]
 fn landed<M: GuestMemory, F: Faults, T: Scribe>(
     operation: &Operation,
-    path: &Path<'_, M, F, T>,
+    path: &mut Path<'_, M, F, T>,
 ) -> Result<Copied, Unfinished> {
     let slot = operation.slot;
-    let mark = match operation.corrupt {
-        Some((offset, mask)) => corrupt(*operation, offset, mask, path.memory),
-        None => Mark::Ok,
-    };
+    let mark = if faulted(path) { Mark::Faulted } else { Mark::Ok };
     path.event(Stage::Copy, slot.sequence, slot.destination, slot.size.into(), mark);
     Ok(Copied { slot })
 }
@@ -97,7 +101,9 @@ fn landed<M: GuestMemory, F: Faults, T: Scribe>(
 /// Device model 5.1: an error whose every bit is masked counts as done; any other leaves what remains of it.
 pub(crate) fn forgive(refused: Refused, mask: ChanErr) -> Result<Copied, ChanErr> {
     let unmasked = refused.chanerr.without(mask);
-    if unmasked.is_empty() { Ok(Copied { slot: refused.slot }) } else { Err(unmasked) }
+    // A fault may halt without any bit: no mask hides that.
+    let masked = unmasked.is_empty() && !refused.chanerr.is_empty();
+    if masked { Ok(Copied { slot: refused.slot }) } else { Err(unmasked) }
 }
 
 /// Moves one piece; returns its length.
@@ -119,19 +125,32 @@ fn move_piece(piece: &Ranges<'_>, operation: &Operation) -> u64 {
     len as u64
 }
 
-/// The fault: flips bits of one byte of the output.
+/// A fault has the data move otherwise.
+#[inline(always)]
+fn altered<M: GuestMemory, F: Faults, T: Scribe>(
+    operation: &Operation,
+    path: &mut Path<'_, M, F, T>,
+) -> bool {
+    F::ACTIVE
+        && operation.kind.moves()
+        && path.deviation().is_some_and(|deviation| deviation.verdicts.alter())
+}
+
+/// A rule fired at this stage.
+#[inline(always)]
+fn faulted<M: GuestMemory, F: Faults, T: Scribe>(path: &mut Path<'_, M, F, T>) -> bool {
+    path.deviation().is_some_and(|deviation| deviation.verdicts.about_data())
+}
+
+/// The data has no way on, by a fault or not.
 #[cold]
-fn corrupt<M: GuestMemory>(operation: Operation, offset: u64, mask: u64, memory: &M) -> Mark {
-    if matches!(operation.kind, Kind::Null | Kind::Context) {
-        return Mark::Ok;
-    }
-    let offset = offset % u64::from(operation.slot.size);
-    let (address, _) = Break::place(operation.breaks.destination, operation.slot.destination, offset, 1);
-    let Ok(byte) = memory.resolve(Lane::Destination, address, 1, Want::Write) else { return Mark::Ok };
-    match byte.read_obj::<u8>(0).and_then(|value| byte.write_obj(value ^ mask.to_le_bytes()[0], 0)) {
-        Ok(()) => Mark::Faulted,
-        Err(_) => Mark::Ok,
-    }
+fn failed<M: GuestMemory, F: Faults, T: Scribe>(
+    operation: &Operation,
+    chanerr: ChanErr,
+    path: &mut Path<'_, M, F, T>,
+) -> Unfinished {
+    let mark = if faulted(path) { Mark::Faulted } else { error(chanerr) };
+    refuse(operation, chanerr, mark, path)
 }
 
 #[inline(always)]

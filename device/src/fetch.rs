@@ -1,8 +1,10 @@
 //! Stage 2 of 9: fetch. One descriptor becomes an owned copy: the guest may rewrite its own at any time.
 
+mod deviant;
+
 use ioat_spec::descriptor::DESCRIPTOR_SIZE;
 use ioat_spec::{ChanErr, Control, Descriptor};
-use ioat_stage::{Action, Faults, Mark, Point, Stage};
+use ioat_stage::{Faults, Mark, Point, Stage};
 use zerocopy::{FromZeros, IntoBytes};
 
 use crate::memory::{GuestMemory, Lane, Want, access};
@@ -64,25 +66,49 @@ impl Fetched {
     }
 }
 
+/// Why there is no descriptor.
+pub(crate) enum Unfetched {
+    /// It could not be read.
+    Failed(ChanErr),
+    /// The fault: it counts as done, and nothing of it is.
+    Skipped(Slot),
+    /// The fault: the step ends before it.
+    Cut,
+}
+
 /// Loads the descriptor at `position`.
 #[inline(always)]
 pub(crate) fn next<M: GuestMemory, F: Faults, T: Scribe>(
     position: Position,
     path: &mut Path<'_, M, F, T>,
-) -> Result<Fetched, ChanErr> {
+) -> Result<Fetched, Unfetched> {
     let Position { address, sequence, .. } = position;
     let verdict = path.ask(Point::Fetch, sequence, address, DESCRIPTOR_SIZE as u64);
     let loaded = match verdict {
-        Some(Action::Halt(chanerr)) => Err(ChanErr::from_bits(chanerr)),
-        _ => load(position, path.memory),
+        None => load(position, path.memory).map_err(Unfetched::Failed),
+        Some(action) => deviant::load_as(action, position, path),
     };
+    if let Ok(descriptor) = &loaded {
+        deviant::remember(descriptor, path);
+    }
     let mark = match loaded {
-        Ok(_) => Mark::Ok,
-        Err(_) if verdict.is_some() => Mark::Faulted,
-        Err(chanerr) => error(chanerr),
+        _ if verdict.is_some() => Mark::Faulted,
+        Err(Unfetched::Failed(chanerr)) => error(chanerr),
+        _ => Mark::Ok,
     };
     path.event(Stage::Fetch, sequence, address, DESCRIPTOR_SIZE as u64, mark);
     loaded.map(|descriptor| Fetched { descriptor, address, sequence })
+}
+
+/// Loads a descriptor that was asked about and traced before.
+#[cold]
+pub(crate) fn resume<M: GuestMemory, F: Faults, T: Scribe>(
+    position: Position,
+    path: &mut Path<'_, M, F, T>,
+) -> Result<Fetched, ChanErr> {
+    let fetched = again(position, path.memory)?;
+    deviant::remember(&fetched.descriptor, path);
+    Ok(fetched)
 }
 
 /// Loads it once more, for a rare way. The loop must not keep a descriptor for those: it would be in memory for all. What

@@ -12,9 +12,10 @@
 use std::sync::Arc;
 
 use ioat_stage::sync::Mutex;
-use ioat_stage::{Access, Action, Faults, Op, Point, Trace, Verdict};
+use ioat_stage::{Faults, Trace};
 
-use crate::channel::{Channel, Taken};
+use crate::access::AccessFaults;
+use crate::channel::{After, Channel, Delay, State, Taken};
 use crate::channel_registers::Outcome;
 use crate::lint::LintBook;
 use crate::memory::GuestMemory;
@@ -22,7 +23,7 @@ use crate::msix::{self, InterruptSink};
 use crate::observer::Happening;
 use crate::path::Terms;
 use crate::profile::Profile;
-use crate::registers::{Piece, Target, channel_at, pieces};
+use crate::registers::{Piece, Target};
 use crate::run::{Ending, Run};
 use crate::unaffiliated::Unaffiliated;
 
@@ -31,7 +32,7 @@ pub struct Function<F, T> {
     profile: Profile,
     pub(crate) unaffiliated: Unaffiliated,
     pub(crate) channels: Box<[Mutex<Channel<F>>]>,
-    register_faults: Mutex<F>,
+    pub(crate) access_faults: Mutex<AccessFaults<F>>,
     trace: Arc<T>,
     /// Where the driver's conduct is written down, if somebody asked for it.
     pub(crate) lint: Option<Arc<LintBook>>,
@@ -57,6 +58,9 @@ pub enum Begin<M, F, T> {
     /// The chain was just started: let the start latency pass (device model 3.8), then begin again. Returned once per
     /// start.
     Starting(M),
+    /// A fault delays the channel: let the time pass, or the delay [end](Function::is_delayed), then begin again. Returned
+    /// once per delay.
+    Delayed(M, Delay),
     /// One step: run it, then finish it.
     Run(Run<M, F, T>),
 }
@@ -74,7 +78,7 @@ impl<F: Faults, T: Trace> Function<F, T> {
     /// A function in its reset state.
     ///
     /// `faults` makes the faults of channel n twice, for stages 2 to 5 and for stages 1 and 6 (which ask about
-    /// different points), and once, with `None`, those of register reads.
+    /// different points), and once, with `None`, those of accesses, function resets and messages of the client.
     ///
     /// # Panics
     /// If the profile has no channel or more than 31.
@@ -93,7 +97,7 @@ impl<F: Faults, T: Trace> Function<F, T> {
             profile,
             unaffiliated: Unaffiliated::new(profile, interrupts),
             channels,
-            register_faults: Mutex::new(faults(None)),
+            access_faults: Mutex::new(AccessFaults::new(faults(None))),
             trace: Arc::new(trace),
             lint: None,
         }
@@ -109,46 +113,7 @@ impl<F: Faults, T: Trace> Function<F, T> {
         &self.trace
     }
 
-    /// Reads BAR0: any offset, any length.
-    pub fn bar_read(&self, offset: u64, data: &mut [u8]) {
-        self.inspect_access(offset, data.len());
-        if F::ACTIVE && self.register_verdict(offset, data.len()) == Some(Action::AllOnes) {
-            data.fill(0xff);
-            return;
-        }
-        for piece in pieces(&self.profile, offset, data.len()) {
-            self.read_piece(&piece, data);
-        }
-    }
-
-    /// Writes BAR0: any offset, any length.
-    pub fn bar_write(&self, offset: u64, data: &[u8]) -> Effects {
-        self.inspect_access(offset, data.len());
-        let mut effects = Effects::default();
-        for piece in pieces(&self.profile, offset, data.len()) {
-            self.write_piece(&piece, data, &mut effects);
-        }
-        effects
-    }
-
-    /// Reads configuration space: any offset, any length.
-    pub fn config_read(&self, offset: u64, data: &mut [u8]) {
-        self.unaffiliated.config_read(offset, data);
-    }
-
-    /// Writes configuration space: any offset, any length.
-    pub fn config_write(&self, offset: u64, data: &[u8]) -> Effects {
-        let wrote = self.unaffiliated.config_write(offset, data);
-        if wrote.function_reset {
-            self.reset()
-        } else if wrote.command {
-            self.command_changed()
-        } else {
-            Effects::default()
-        }
-    }
-
-    /// FLR and DEVICE_RESET: every register to its reset value, every chain gone.
+    /// Every register to its reset value, every chain gone: what FLR and DEVICE_RESET do, without their faults.
     pub fn reset(&self) -> Effects {
         let mut effects = Effects::default();
         for (number, channel) in self.channels.iter().enumerate() {
@@ -171,16 +136,22 @@ impl<F: Faults, T: Trace> Function<F, T> {
         self.channels.get(channel).is_some_and(|channel| channel.lock().in_flight())
     }
 
+    /// A delay is not ended by a reset.
+    pub fn is_delayed(&self, channel: usize, delay: Delay) -> bool {
+        self.channels.get(channel).is_some_and(|channel| channel.lock().generation == delay.generation)
+    }
+
     /// Plans a step of one channel, with `memory` as it is to be seen during the step.
     pub fn begin<M: GuestMemory>(&self, channel: usize, memory: M) -> Begin<M, F, T> {
         let Some(channel) = self.channels.get(channel) else { return Begin::Nothing(memory) };
         let mut channel = channel.lock();
-        if !self.unaffiliated.bus_master() {
+        if !self.unaffiliated.bus_master() || self.is_gone() {
             return Begin::Nothing(memory);
         }
         let chain = match channel.take_chain() {
             None => return Begin::Nothing(memory),
             Some(Taken::Starting) => return Begin::Starting(memory),
+            Some(Taken::Delayed(delay)) => return Begin::Delayed(memory, delay),
             Some(Taken::Chain(chain)) => chain,
         };
         let terms = self.terms(&channel);
@@ -199,6 +170,7 @@ impl<F: Faults, T: Trace> Function<F, T> {
             bytes: 0,
             ending: Ending::Stopped(None),
             watch: channel.watch(),
+            postponed: Vec::new(),
         })
     }
 
@@ -207,11 +179,12 @@ impl<F: Faults, T: Trace> Function<F, T> {
     /// # Panics
     /// If the run is another function's.
     pub fn finish<M>(&self, run: Run<M, F, T>) -> Finished<M> {
-        let Run { terms, memory, faults, chain, completed, current, dca, ending, bytes, .. } = run;
+        let Run { terms, memory, faults, chain, completed, current, dca, ending, bytes, postponed, .. } = run;
         let mut channel = self.channels[usize::from(terms.channel)].lock();
         channel.path_faults = Some(faults);
-        let mut done = 0;
+        let (mut done, mut killed) = (0, false);
         if channel.generation == terms.generation {
+            killed = ending == Ending::Killed;
             channel.completed = completed;
             channel.current = current;
             done = chain.place.sequence - channel.sequence;
@@ -219,10 +192,19 @@ impl<F: Faults, T: Trace> Function<F, T> {
             channel.change_context(dca);
             self.publish(&mut channel, chain, ending);
             channel.count_step(done, bytes);
+            for (after_ns, what) in postponed {
+                self.unaffiliated.agenda.add(channel.later(after_ns, what));
+            }
         }
         if channel.hold.paused {
             let (channel, left) = (terms.channel, channel.hold.allowed);
             self.unaffiliated.observed.tell(Happening::Stepped { channel, descriptors: done, left });
+        }
+        if killed {
+            drop(channel);
+            // Nobody waits for the other channels: their runs are abandoned.
+            let _ = self.kill();
+            return Finished { memory, more: false };
         }
         Finished { memory, more: channel.has_work() && self.unaffiliated.bus_master() }
     }
@@ -235,11 +217,18 @@ impl<F: Faults, T: Trace> Function<F, T> {
                 channel.tell_halt(chanerr, &self.unaffiliated);
                 Some(retired)
             }
+            Ending::Killed => {
+                channel.give_back(chain, self.unaffiliated.bus_master());
+                None
+            }
             Ending::Stopped(retired) => {
-                let errors = channel.kept.chan_err;
+                let (errors, after) = (channel.kept.chan_err, channel.after);
                 channel.give_back(chain, self.unaffiliated.bus_master());
                 let fresh = channel.kept.chan_err.without(errors);
-                if !fresh.is_empty() {
+                // The fault: a halt without a reason.
+                let groundless = matches!(after, After::Halt(chanerr) if chanerr.is_empty())
+                    && matches!(channel.state, State::Halted);
+                if !fresh.is_empty() || groundless {
                     channel.announce_halt(fresh, &self.unaffiliated, &*self.trace);
                 }
                 retired
@@ -258,6 +247,7 @@ impl<F: Faults, T: Trace> Function<F, T> {
             generation: channel.generation,
             chan_cmp: channel.kept.chan_cmp,
             err_cmp_en: channel.kept.chan_ctrl.err_cmp_en(),
+            vector: self.unaffiliated.vector_of(channel.number),
             chan_err_msk: channel.kept.chan_err_msk,
             transfer_max_bytes: self.profile.transfer_max_bytes(),
             capability: self.profile.dma_capability,
@@ -265,7 +255,7 @@ impl<F: Faults, T: Trace> Function<F, T> {
     }
 
     /// BME may have changed: stop every run, or let the channels go on.
-    fn command_changed(&self) -> Effects {
+    pub(crate) fn command_changed(&self) -> Effects {
         let bus_master = self.unaffiliated.bus_master();
         let mut effects = Effects::default();
         for (number, channel) in self.channels.iter().enumerate() {
@@ -281,14 +271,7 @@ impl<F: Faults, T: Trace> Function<F, T> {
         effects
     }
 
-    fn register_verdict(&self, offset: u64, len: usize) -> Verdict {
-        let channel = channel_at(&self.profile, offset);
-        let (len, access) = (len as u64, Some(Access::Read));
-        let op = Op { channel, address: offset, len, access, ..Op::default() };
-        self.register_faults.lock().at(Point::Register, &op)
-    }
-
-    fn read_piece(&self, piece: &Piece, data: &mut [u8]) {
+    pub(crate) fn read_piece(&self, piece: &Piece, data: &mut [u8]) {
         match piece.target {
             Target::General(register) => piece.place(self.unaffiliated.read(register), data),
             Target::Channel(channel, register) => {
@@ -301,7 +284,7 @@ impl<F: Faults, T: Trace> Function<F, T> {
         }
     }
 
-    fn write_piece(&self, piece: &Piece, data: &[u8], effects: &mut Effects) {
+    pub(crate) fn write_piece(&self, piece: &Piece, data: &[u8], effects: &mut Effects) {
         match piece.target {
             Target::General(register) => {
                 self.inspect_general(register, piece.written(data));
@@ -322,7 +305,13 @@ impl<F: Faults, T: Trace> Function<F, T> {
 }
 
 impl Effects {
-    fn note(&mut self, channel: usize, outcome: Outcome) {
+    /// These, and those of another access.
+    pub(crate) fn join(&mut self, other: Self) {
+        self.wake |= other.wake;
+        self.quiesce |= other.quiesce;
+    }
+
+    pub(crate) fn note(&mut self, channel: usize, outcome: Outcome) {
         self.wake |= u32::from(outcome.wake) << channel;
         self.quiesce |= u32::from(outcome.quiesce) << channel;
     }

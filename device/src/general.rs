@@ -26,10 +26,8 @@ pub(crate) struct General {
 impl General {
     /// The registers after a reset.
     pub(crate) fn new(profile: &Profile) -> Self {
-        let mut msix_table = vec![0; usize::from(profile.vectors()) * MSIX_ENTRY_SIZE].into_boxed_slice();
-        // Vectors are masked after a reset (PCI).
-        msix_table.chunks_exact_mut(MSIX_ENTRY_SIZE).for_each(|entry| entry[12] = 1);
-        Self {
+        let msix_table = vec![0; usize::from(profile.vectors()) * MSIX_ENTRY_SIZE].into_boxed_slice();
+        let mut general = Self {
             gen_ctrl: 0,
             intr_ctrl: IntrCtrl::new(),
             attn_status: 0,
@@ -40,7 +38,15 @@ impl General {
             ltr_active: 0,
             ltr_idle: 0,
             msix_table,
-        }
+        };
+        general.wipe_table();
+        general
+    }
+
+    /// The MSI-X table as after power-on: no addresses, and every vector masked (PCI).
+    pub(crate) fn wipe_table(&mut self) {
+        self.msix_table.fill(0);
+        self.msix_table.chunks_exact_mut(MSIX_ENTRY_SIZE).for_each(|entry| entry[12] = 1);
     }
 
     /// A read, with what reading does.

@@ -23,6 +23,18 @@ mod counters;
 
 mod signals;
 
+mod postponed;
+
+mod alter;
+
+mod access;
+
+mod command;
+
+mod removal;
+
+mod deviation;
+
 mod channel;
 
 mod channel_registers;
@@ -57,9 +69,12 @@ pub mod server;
 
 pub mod control;
 
+pub use channel::Delay;
 pub use counters::Counters;
 pub use function::{Begin, Effects, Finished, Function};
 pub use msix::InterruptSink;
 pub use observer::{Happening, Observer};
+pub use postponed::Postponed;
 pub use profile::{ChannelsError, Profile, VectorsError};
+pub use removal::OnKill;
 pub use run::Run;

@@ -1,6 +1,6 @@
 //! The program: flags in, a served engine, an exit code out.
 
-#[expect(unsafe_code, reason = "sigwait has no safe face")]
+#[expect(unsafe_code, reason = "sigwait and _exit have no safe face")]
 mod termination;
 
 mod options;
@@ -188,6 +188,7 @@ where
     if config.lint.is_some() {
         log::info!("lint: watching the driver");
     }
+    engine.on_kill(Box::new(termination::crash));
     // Dropped when serving is over, before the engine.
     let control = control.map(|control| control.start(&engine, &irqs)).transpose()?;
     let backend = Served::new(engine, irqs, identity);

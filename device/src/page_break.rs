@@ -81,9 +81,10 @@ impl Break {
     /// Where byte `at` of a side that starts at `start` is, and how many of `left` bytes follow it without a break.
     pub(crate) fn place(side: Option<Self>, start: u64, at: u64, left: u64) -> (u64, u64) {
         match side {
-            Some(side) if at >= side.first() => (side.next + (at - side.first()), left),
-            Some(side) => (start + at, left.min(side.first() - at)),
-            None => (start + at, left),
+            Some(side) if at >= side.first() => (side.next.wrapping_add(at - side.first()), left),
+            Some(side) => (start.wrapping_add(at), left.min(side.first() - at)),
+            // What has no break may be no address at all: a fill's pattern.
+            None => (start.wrapping_add(at), left),
         }
     }
 

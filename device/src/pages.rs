@@ -9,7 +9,8 @@ pub(crate) const NOTES: Notes = Notes {
 0  ended by SIGTERM or SIGINT, or with --once by its client
 1  the place cannot be served, or serving it failed
 2  the command line makes no sense
-5  --lint=deny, and the driver broke a rule",
+5  --lint=deny, and the driver broke a rule
+137  a fault rule said `kill`: the program ended as in a crash",
     environment: &[(
         "RUST_LOG",
         "what is logged to standard error, as `warn` or `vfio_user_ioat=debug` [default: info]",

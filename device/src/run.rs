@@ -10,13 +10,15 @@ use std::sync::Arc;
 use ioat_spec::{ChanErr, DcaCtrl};
 use ioat_stage::{Detail, Faults, Mark, NoFaults, Trace};
 
-use crate::channel::{Chain, Owed, Place};
+use crate::channel::{Chain, Owed, Place, Wait};
 use crate::complete::{self, Notice, Permit, Retired};
 use crate::copy::{self, Copied};
-use crate::fetch::{self, Slot};
+use crate::deviation::Cut;
+use crate::fetch::{self, Slot, Unfetched};
 use crate::lint::{Nobody, Watch, Watching, Witness};
 use crate::memory::GuestMemory;
 use crate::path::{Path, Terms, error};
+use crate::postponed::What;
 use crate::scribe::{EachStage, Ledger, Overheard, Scribe, Unheard};
 use crate::signals::{Signal, Signals};
 use crate::translate::{self, PIECE_BYTES, Refused, Unplanned};
@@ -49,6 +51,8 @@ pub struct Run<M, F, T> {
     pub(crate) bytes: u64,
     /// Is told of every descriptor, if the lint is on.
     pub(crate) watch: Option<Arc<Watch>>,
+    /// What faults put off, and for how many nanoseconds. Lost if the run is abandoned.
+    pub(crate) postponed: Vec<(u64, What)>,
 }
 
 /// How a run ended.
@@ -58,6 +62,8 @@ pub(crate) enum Ending {
     Stopped(Option<Retired>),
     /// By an error.
     Halted(ChanErr, Retired),
+    /// By the fault that takes the device off the bus.
+    Killed,
 }
 
 /// What a descriptor leaves to the loop.
@@ -73,7 +79,7 @@ struct Progress<'a, W> {
     tally: Tally,
     witness: W,
     owed: &'a mut Option<Owed>,
-    starting: &'a mut bool,
+    wait: &'a mut Wait,
     dca: &'a mut Option<DcaCtrl>,
     ending: &'a mut Ending,
     signals: &'a Signals,
@@ -119,15 +125,23 @@ impl<M: GuestMemory, F: Faults, T: Trace> Run<M, F, T> {
             single,
             bytes,
             watch,
+            postponed,
         } = self;
         let (trace, single, watch) = (&**trace, *single, watch.as_deref());
-        let step = Step { chain, completed, current, dca, ending, single, bytes, signals };
-        // The step's one look at the faults: where no rule is armed, the loop is that of an engine without any.
-        if F::ACTIVE && faults.armed() {
-            noted(step, watch, Path { terms, memory, faults, trace });
+        // The step's one look at the faults: where no rule is armed, and none is still at work, the loop is that of an engine
+        // without any.
+        let mut deviation = if F::ACTIVE { chain.deviation.take() } else { None };
+        let deviates = F::ACTIVE && (faults.armed() || deviation.as_ref().is_some_and(|it| it.pending()));
+        let step = Step { chain: &mut *chain, completed, current, dca, ending, single, bytes, signals };
+        if deviates {
+            let deviation = &mut **deviation.get_or_insert_default();
+            noted(step, watch, Path { terms, memory, faults, trace, deviation: Some(&mut *deviation) });
+            let drained = chain.owed.is_none() && signals.look().count() == chain.place.done;
+            deviation.hand_over(drained, postponed);
         } else {
-            noted(step, watch, Path { terms, memory, faults: &mut NoFaults, trace });
+            noted(step, watch, Path { terms, memory, faults: &mut NoFaults, trace, deviation: None });
         }
+        chain.deviation = deviation;
     }
 }
 
@@ -137,13 +151,15 @@ fn noted<M: GuestMemory, F: Faults, T: Trace>(
     watch: Option<&Watch>,
     path: Path<'_, M, F, T>,
 ) {
-    let Path { terms, memory, faults, trace } = path;
+    let Path { terms, memory, faults, trace, deviation } = path;
     match trace.detail() {
-        Detail::Off => heard(step, watch, Path { terms, memory, faults, trace: &Unheard }),
+        Detail::Off => heard(step, watch, Path { terms, memory, faults, trace: &Unheard, deviation }),
         Detail::Descriptors => {
-            heard(step, watch, Path { terms, memory, faults, trace: &Ledger::new(trace) });
+            heard(step, watch, Path { terms, memory, faults, trace: &Ledger::new(trace), deviation });
         }
-        Detail::Stages => heard(step, watch, Path { terms, memory, faults, trace: &EachStage(trace) }),
+        Detail::Stages => {
+            heard(step, watch, Path { terms, memory, faults, trace: &EachStage(trace), deviation });
+        }
     }
 }
 
@@ -156,9 +172,10 @@ fn heard<M: GuestMemory, F: Faults, T: Scribe>(
     match watch {
         None => carry_out(step, Nobody, path),
         Some(watch) => {
-            let Path { terms, memory, faults, trace } = path;
+            let Path { terms, memory, faults, trace, deviation } = path;
             let (generation, trace) = (terms.generation, &Overheard(trace));
-            carry_out(step, Watching { watch, generation }, Path { terms, memory, faults, trace });
+            let path = Path { terms, memory, faults, trace, deviation };
+            carry_out(step, Watching { watch, generation }, path);
         }
     }
 }
@@ -183,7 +200,7 @@ fn carry_out<W: Witness, M: GuestMemory, F: Faults, T: Scribe>(
     mut path: Path<'_, M, F, T>,
 ) {
     let Step {
-        chain: Chain { place, starting, owed },
+        chain: Chain { place, wait, owed, .. },
         completed,
         current,
         dca,
@@ -196,7 +213,7 @@ fn carry_out<W: Witness, M: GuestMemory, F: Faults, T: Scribe>(
     // Where one descriptor is to be all of it, it is the one that fills the step.
     let (begun, spent) = (place.sequence, if single { STEP_BYTES - 1 } else { 0 });
     let tally = Tally { place: *place, completed: *completed, current: *current, spent, ask_at, sound };
-    let mut progress = Progress { tally, witness, owed, starting, dca, ending, signals };
+    let mut progress = Progress { tally, witness, owed, wait, dca, ending, signals };
     progress.execute_all(&mut path);
     progress.verify(&mut path);
     let done = progress.tally.place.sequence - begun;
@@ -227,8 +244,8 @@ impl<W: Witness> Progress<'_, W> {
         path: &mut Path<'_, M, F, T>,
         way: impl FnOnce(&mut Progress<'_, W>, &mut Path<'_, M, F, T>) -> Flow,
     ) -> Flow {
-        let Self { tally, witness, owed, starting, dca, ending, signals } = self;
-        let mut copy = Progress { tally: *tally, witness: *witness, owed, starting, dca, ending, signals };
+        let Self { tally, witness, owed, wait, dca, ending, signals } = self;
+        let mut copy = Progress { tally: *tally, witness: *witness, owed, wait, dca, ending, signals };
         let flow = way(&mut copy, &mut path.again());
         *tally = copy.tally;
         flow
@@ -271,15 +288,48 @@ impl<W: Witness> Progress<'_, W> {
 
     /// A descriptor is done.
     #[inline(always)]
-    fn retired(&mut self, retired: Retired) -> Flow {
-        self.tally.place.advance(retired.next);
+    fn retired<M: GuestMemory, F: Faults, T: Scribe>(
+        &mut self,
+        retired: Retired,
+        path: &mut Path<'_, M, F, T>,
+    ) -> Flow {
         self.tally.completed = retired.completed;
+        if path.deviation().is_some_and(|deviation| std::mem::take(&mut deviation.twice)) {
+            return self.repeat(retired);
+        }
+        self.tally.place.advance(retired.next);
         self.tally.spent += retired.len + PAGE_BYTES;
         if retired.notice == Notice::Descriptor {
             *self.ending = Ending::Stopped(Some(retired));
             return Flow::End;
         }
         Flow::Next
+    }
+
+    /// The fault: a descriptor that is done is to be done again, and counts then.
+    #[cold]
+    fn repeat(&mut self, retired: Retired) -> Flow {
+        *self.owed = Some(Owed::Fetch);
+        let noticed = retired.notice == Notice::Descriptor;
+        *self.ending = Ending::Stopped(noticed.then_some(retired));
+        Flow::End
+    }
+
+    /// The fault: the step ends here.
+    #[cold]
+    fn break_off<M: GuestMemory, F: Faults, T: Scribe>(
+        &mut self,
+        owed: Owed,
+        path: &mut Path<'_, M, F, T>,
+    ) -> Flow {
+        *self.owed = Some(owed);
+        match path.deviation().and_then(|deviation| deviation.cut.take()) {
+            Some(Cut::Delay(after_ns)) => *self.wait = Wait::Delay(after_ns),
+            Some(Cut::Stall) => *self.wait = Wait::Ever,
+            Some(Cut::Kill) => (*self.wait, *self.ending) = (Wait::Ever, Ending::Killed),
+            None => {}
+        }
+        Flow::End
     }
 
     /// The channel halts.
@@ -313,6 +363,9 @@ impl<W: Witness> Progress<'_, W> {
         permit: Permit,
         path: &mut Path<'_, M, F, T>,
     ) -> Flow {
+        if path.interrupts_early(&copied.slot) {
+            return self.aside(path, |progress, _| aside::interrupt_early(copied, permit, progress));
+        }
         self.witness.completing(copied.slot.sequence);
         match complete::retire(copied, permit, self.tally.place.done, self.signals, path) {
             Ok(retired) => {
@@ -320,7 +373,7 @@ impl<W: Witness> Progress<'_, W> {
                     self.tally.sound = retired.completed;
                 }
                 path.executed(&copied.slot, Mark::Ok);
-                self.retired(retired)
+                self.retired(retired, path)
             }
             Err(refused) => self.failed(refused, path),
         }
@@ -353,9 +406,15 @@ fn execute<W: Witness, M: GuestMemory, F: Faults, T: Scribe>(
     let fetched = match fetch::next(progress.tally.place.position(), path) {
         Ok(fetched) => fetched,
         // There is nothing to go on with, so the channel halts even if the bit is masked: then without latching it.
-        Err(chanerr) => {
+        Err(Unfetched::Failed(chanerr)) => {
             path.executed(&Slot::unread(progress.tally.place.position()), error(chanerr));
             return progress.halted(chanerr.without(path.terms.chan_err_msk), path);
+        }
+        Err(Unfetched::Skipped(slot)) => {
+            return progress.aside(path, |progress, path| aside::skip(slot, progress, path));
+        }
+        Err(Unfetched::Cut) => {
+            return progress.aside(path, |progress, path| progress.break_off(Owed::Fetch, path));
         }
     };
     progress.witness.fetched(&fetched);
@@ -365,11 +424,17 @@ fn execute<W: Witness, M: GuestMemory, F: Faults, T: Scribe>(
             return progress.aside(path, |progress, path| progress.refused(refused, None, path));
         }
         Err(Unplanned::Rare) => {
-            return progress.aside(path, aside::rare);
+            // A fault may have altered it, so it is not to be fetched again then.
+            let kept = if F::ACTIVE { Some(fetched) } else { None };
+            return progress.aside(path, |progress, path| aside::rare(kept, progress, path));
         }
     };
+    if path.deviation().is_some_and(|deviation| deviation.cut.is_some()) {
+        let owed = Owed::Planned(planned.operation);
+        return progress.aside(path, |progress, path| progress.break_off(owed, path));
+    }
     let permit = complete::reserve(&planned.operation.slot, path);
-    if permit == Permit::Early {
+    if permit.is_early() {
         return progress
             .aside(path, |progress, path| aside::complete_early(planned.operation, progress, path));
     }

@@ -6,9 +6,10 @@
 //! What few descriptors ask for, page breaks and context changes, leaves the loop here ([`Unplanned::Rare`]) and is
 //! planned by [`plan_rare`], so that a plain copy pays nothing for it.
 
-use ioat_spec::{ChanErr, Control, Opcode};
-use ioat_stage::{Action, Faults, Mark, Point, Stage};
+use ioat_spec::{ChanErr, Control, Descriptor, Opcode};
+use ioat_stage::{Action, Described, Faults, Mark, Point, Stage};
 
+use crate::deviation::Cut;
 use crate::fetch::{Fetched, Slot};
 use crate::memory::{GuestMemory, Lane, VolatileSlice, Want};
 use crate::page_break::{Break, Breaks};
@@ -36,6 +37,13 @@ pub(crate) enum Kind {
     Context,
 }
 
+impl Kind {
+    /// It has data, and so addresses.
+    pub(crate) fn moves(self) -> bool {
+        matches!(self, Self::Copy | Self::Fill)
+    }
+}
+
 /// A valid descriptor and how far it is carried out; it holds no host memory, so it may wait.
 #[derive(Clone, Copy, Debug)]
 #[must_use]
@@ -47,8 +55,6 @@ pub(crate) struct Operation {
     pub(crate) breaks: Breaks,
     /// Bytes done.
     pub(crate) at: u64,
-    /// Stage 4's verdict, if it was to corrupt a byte: offset and mask.
-    pub(crate) corrupt: Option<(u64, u64)>,
 }
 
 /// An operation with the host memory of its next piece.
@@ -86,33 +92,67 @@ pub(crate) fn plan<'m, M: GuestMemory, F: Faults, T: Scribe>(
     path: &mut Path<'m, M, F, T>,
 ) -> Result<Planned<'m>, Unplanned> {
     let (destination, len) = (fetched.descriptor.destination, u64::from(fetched.descriptor.size));
-    let verdict = path.ask(Point::Translate, fetched.sequence, destination, len);
-    let planned = match verdict {
-        Some(Action::Halt(chanerr)) => Err(ChanErr::from_bits(chanerr)),
-        _ => match check(&fetched, path.terms) {
-            Ok(None) => return Err(Unplanned::Rare),
-            Ok(Some(kind)) => {
-                let operation = plain(&fetched, kind);
-                ranges(&operation, path.memory).map(|ranges| Planned { operation, ranges })
-            }
-            Err(chanerr) => Err(chanerr),
-        },
+    let mut faulted = false;
+    describe(&fetched, path);
+    let planned = match check(&fetched, path.terms) {
+        Ok(None) => return Err(Unplanned::Rare),
+        Ok(Some(kind)) => {
+            let operation = plain(&fetched, kind);
+            let judged = judge(&operation, &mut faulted, path);
+            judged.and_then(|()| ranges(&operation, path.memory)).map(|ranges| Planned { operation, ranges })
+        }
+        Err(chanerr) => Err(chanerr),
     };
     let mark = match &planned {
+        _ if faulted => Mark::Faulted,
         Ok(_) => Mark::Ok,
-        Err(_) if verdict.is_some() => Mark::Faulted,
         Err(chanerr) => error(*chanerr),
     };
     path.event(Stage::Translate, fetched.sequence, destination, len, mark);
     planned.map_err(|chanerr| Unplanned::Refused(Refused { slot: fetched.slot(), chanerr }))
 }
 
+/// Tells the rules what the descriptor is.
+#[inline(always)]
+fn describe<M: GuestMemory, F: Faults, T: Scribe>(fetched: &Fetched, path: &mut Path<'_, M, F, T>) {
+    let Fetched { descriptor, address, .. } = fetched;
+    if let Some(deviation) = path.deviation() {
+        let Descriptor { control, source, destination, size, .. } = *descriptor;
+        let described = Described { descriptor: *address, control, source, destination, size };
+        deviation.verdicts.described = Some(described);
+    }
+}
+
+/// Asks for the verdict on an operation, which is legal.
+#[inline(always)]
+fn judge<M: GuestMemory, F: Faults, T: Scribe>(
+    operation: &Operation,
+    faulted: &mut bool,
+    path: &mut Path<'_, M, F, T>,
+) -> Result<(), ChanErr> {
+    if !F::ACTIVE {
+        return Ok(());
+    }
+    let Slot { sequence, destination, size, .. } = operation.slot;
+    let verdict = path.ask(Point::Translate, sequence, destination, size.into());
+    *faulted = verdict.is_some();
+    let Some(deviation) = path.deviation() else { return Ok(()) };
+    match verdict {
+        Some(Action::Halt(bits)) => return Err(ChanErr::from_bits(bits)),
+        Some(Action::Misaddress(delta)) => deviation.verdicts.shift = delta,
+        _ => deviation.cut = Cut::of(verdict),
+    }
+    Ok(())
+}
+
 /// Goes on with a rare descriptor: checks it, and sees that its first piece is there.
 #[inline(never)]
 pub(crate) fn plan_rare<M: GuestMemory, F: Faults, T: Scribe>(
     fetched: Fetched,
-    path: &Path<'_, M, F, T>,
+    path: &mut Path<'_, M, F, T>,
 ) -> Result<Operation, Refused> {
+    let mut faulted = false;
+    describe(&fetched, path);
     let operation = match check(&fetched, path.terms) {
         Ok(None) if fetched.descriptor.control().opcode() == Opcode::ContextChange as u8 => {
             context_change(&fetched)
@@ -122,9 +162,16 @@ pub(crate) fn plan_rare<M: GuestMemory, F: Faults, T: Scribe>(
         Ok(Some(kind)) => Ok(plain(&fetched, kind)),
         Err(chanerr) => Err(chanerr),
     };
-    let planned = operation.and_then(|operation| piece(&operation, path.memory).map(|_| operation));
+    let planned = operation.and_then(|operation| {
+        judge(&operation, &mut faulted, path)?;
+        piece(&operation, path.memory).map(|_| operation)
+    });
     let (destination, len) = (fetched.descriptor.destination, fetched.descriptor.size);
-    let mark = planned.as_ref().map_or_else(|chanerr| error(*chanerr), |_| Mark::Ok);
+    let mark = match &planned {
+        _ if faulted => Mark::Faulted,
+        Ok(_) => Mark::Ok,
+        Err(chanerr) => error(*chanerr),
+    };
     path.event(Stage::Translate, fetched.sequence, destination, len.into(), mark);
     planned.map_err(|chanerr| Refused { slot: fetched.slot(), chanerr })
 }
@@ -237,7 +284,7 @@ fn kind(control: Control, terms: &Terms) -> Result<Option<Kind>, ChanErr> {
 #[inline(always)]
 fn plain(fetched: &Fetched, kind: Kind) -> Operation {
     let (slot, source, breaks) = (fetched.slot(), fetched.descriptor.source, Breaks::NONE);
-    Operation { slot, kind, source, breaks, at: 0, corrupt: None }
+    Operation { slot, kind, source, breaks, at: 0 }
 }
 
 /// A copy or a fill with page breaks. Nothing is moved unless all of it has an address.
@@ -254,7 +301,7 @@ fn broken(fetched: &Fetched, terms: &Terms) -> Result<Operation, ChanErr> {
         return Err(ChanErr::DESTINATION_ADDRESS);
     }
     let source = descriptor.source;
-    Ok(Operation { slot: fetched.slot(), kind, source, breaks, at: 0, corrupt: None })
+    Ok(Operation { slot: fetched.slot(), kind, source, breaks, at: 0 })
 }
 
 /// A context change (contract 1.4.1). Bit 0, INT_EN elsewhere, says that it is DCA's context; there is no other. It asks
@@ -268,5 +315,5 @@ fn context_change(fetched: &Fetched) -> Result<Operation, ChanErr> {
     let slot = Slot { control, size: 0, destination: 0, ..fetched.slot() };
     let source = fetched.descriptor.dca_context8().into();
     let (kind, breaks) = (Kind::Context, Breaks::NONE);
-    Ok(Operation { slot, kind, source, breaks, at: 0, corrupt: None })
+    Ok(Operation { slot, kind, source, breaks, at: 0 })
 }

@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use ioat_spec::pci::{BAR0_SIZE, CONFIG_SIZE, MSIX_PBA_OFFSET};
-use ioat_stage::{Faults, Trace};
+use ioat_spec::pci::{BAR0_SIZE, CONFIG_SIZE};
+use ioat_stage::{Action, Faults, Trace};
 
 use super::Engine;
 use crate::InterruptSink;
 use crate::memory::{Access, MapError};
 use crate::observer::Happening;
 use crate::server::{
-    Backend, DmaMap, DmaUnmap, Errno, FileAccess, Identity, IrqChange, IrqInfo, IrqTable, RegionInfo, irq,
-    region,
+    Backend, DmaMap, DmaUnmap, Errno, FileAccess, Identity, IrqChange, IrqInfo, IrqTable, Message,
+    RegionInfo, irq, region,
 };
 
 /// The region and interrupt tables of an engine with this many vectors.
@@ -47,6 +47,18 @@ impl InterruptSink for IrqTable {
             self.deassert(irq::INTX, 0);
         }
     }
+
+    fn error(&self) {
+        IrqTable::signal(self, irq::ERR, 0);
+    }
+
+    fn request(&self) {
+        IrqTable::signal(self, irq::REQ, 0);
+    }
+
+    fn pending(&self) -> u64 {
+        self.pending_word(irq::MSIX, 0)
+    }
 }
 
 /// An engine with the interrupt table that the client fills.
@@ -74,12 +86,6 @@ where
 
     fn read(&self, region: u32, offset: u64, data: &mut [u8]) -> Result<(), Errno> {
         match region {
-            0 if (u64::from(MSIX_PBA_OFFSET)..u64::from(MSIX_PBA_OFFSET) + 8).contains(&offset) => {
-                let pending = self.irqs.pending_word(irq::MSIX, 0).to_le_bytes();
-                let start =
-                    usize::try_from(offset - u64::from(MSIX_PBA_OFFSET)).map_err(|_| Errno::EINVAL)?;
-                data.iter_mut().zip(&pending[start..]).for_each(|(to, from)| *to = *from);
-            }
             0 => self.engine.bar_read(offset, data),
             region::CONFIG => self.engine.config_read(offset, data),
             _ => return Err(Errno::EINVAL),
@@ -135,8 +141,18 @@ where
     }
 
     fn reset(&self) {
-        self.engine.reset();
-        self.irqs.reset();
+        if self.engine.reset() {
+            self.irqs.reset();
+        }
+    }
+
+    fn deviation(&self, message: &Message) -> Option<Action> {
+        self.engine.shared.function.transport_verdict(message)
+    }
+
+    fn kill(&self) {
+        let effects = self.engine.shared.function.kill();
+        self.engine.shared.apply(effects);
     }
 
     fn client_came(&self) {
@@ -144,7 +160,7 @@ where
     }
 
     fn client_gone(&self) {
-        self.engine.reset();
+        self.engine.clean();
         self.engine.unmap_all();
         self.irqs.release();
         self.engine.shared.function.unaffiliated.observed.tell(Happening::ClientDisconnected);

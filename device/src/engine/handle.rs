@@ -61,7 +61,7 @@ impl<F: Faults, T: Trace> Controls for Handle<F, T> {
     }
 
     fn peek_config(&self, offset: u64, data: &mut [u8]) {
-        self.shared.function.config_read(offset, data);
+        self.shared.function.peek_config(offset, data);
     }
 
     fn pause(&self, channel: usize) {

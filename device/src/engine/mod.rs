@@ -6,6 +6,7 @@
 
 mod backend;
 mod handle;
+mod timer;
 mod worker;
 
 use std::sync::Arc;
@@ -13,15 +14,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use ioat_stage::pause::Join;
+use ioat_stage::sync::Mutex;
 use ioat_stage::{Bell, Faults, Pause, Task, Trace};
 
 pub use backend::{Served, identity};
 
+use self::timer::Timetable;
 use crate::InterruptSink;
 use crate::function::{Effects, Function};
 use crate::lint::LintBook;
 use crate::memory::{DmaTable, UnmapError, Unmapped};
 use crate::profile::Profile;
+use crate::removal::OnKill;
 
 /// What an engine is made of.
 pub struct Parts<T> {
@@ -55,6 +59,10 @@ struct Shared<F: Faults, T: Trace> {
     work: Vec<Bell>,
     /// Rung whenever a worker has let go of the client's memory.
     released: Bell,
+    /// What faults put off, and when it is due.
+    timetable: Mutex<Timetable>,
+    /// Rung when there is more of it.
+    timer: Bell,
     stop: AtomicBool,
 }
 
@@ -97,6 +105,8 @@ where
             start_latency,
             work: (0..channels).map(|_| Bell::new()).collect(),
             released: Bell::new(),
+            timetable: Mutex::default(),
+            timer: Bell::new(),
             stop: AtomicBool::new(false),
         });
         let mut engine = Self { shared, workers: Vec::new() };
@@ -106,12 +116,19 @@ where
             let body = Box::new(move || worker::work(&shared, channel));
             engine.workers.push(engine.shared.pause.spawn(task, body)?);
         }
+        if F::ACTIVE {
+            let shared = Arc::clone(&engine.shared);
+            let task = Task { name: "timer".to_owned(), cpu: None };
+            let body = Box::new(move || timer::keep_time(&shared));
+            engine.workers.push(engine.shared.pause.spawn(task, body)?);
+        }
         Ok(engine)
     }
 
     /// Reads BAR0.
     pub fn bar_read(&self, offset: u64, data: &mut [u8]) {
         self.shared.function.bar_read(offset, data);
+        self.shared.settle();
     }
 
     /// Writes BAR0; returns when the write's effect holds.
@@ -127,6 +144,7 @@ where
     /// Reads configuration space.
     pub fn config_read(&self, offset: u64, data: &mut [u8]) {
         self.shared.function.config_read(offset, data);
+        self.shared.settle();
     }
 
     /// Writes configuration space; returns when the write's effect holds.
@@ -135,10 +153,26 @@ where
         self.shared.apply(effects);
     }
 
-    /// Resets every register; DMA maps and interrupt wiring stay. No DMA and no interrupt follows when this returns.
-    pub fn reset(&self) {
-        let effects = self.shared.function.reset();
-        self.shared.apply(effects);
+    /// DEVICE_RESET: resets every register; DMA maps and interrupt wiring stay. No DMA and no interrupt follows when this
+    /// returns, unless a fault of `reset` says otherwise. False: it was dropped, or the device has left the bus.
+    pub fn reset(&self) -> bool {
+        let effects = self.shared.function.device_reset();
+        let done = effects.is_some();
+        self.shared.apply(effects.unwrap_or_default());
+        done
+    }
+
+    /// The client is gone: as [`reset`](Self::reset), but past every fault, and a device that had left the bus is back for the
+    /// next one.
+    pub fn clean(&self) {
+        for effects in [self.shared.function.put_back(), self.shared.function.reset()] {
+            self.shared.apply(effects);
+        }
+    }
+
+    /// What ends the program, for the fault `kill`. False if that is known already; where it is not, the device leaves the bus.
+    pub fn on_kill(&self, kill: OnKill) -> bool {
+        self.shared.function.on_kill(kill)
     }
 
     /// Tells the engine that the client changed how interrupts are delivered.
@@ -185,6 +219,7 @@ where
 
 impl<F: Faults, T: Trace> Shared<F, T> {
     fn apply(&self, effects: Effects) {
+        self.settle();
         for channel in channels(effects.wake, self.work.len()) {
             self.pause.ring(&self.work[channel]);
         }
@@ -217,7 +252,7 @@ impl<F: Faults, T: Trace> Drop for Engine<F, T> {
         let effects = self.shared.function.reset();
         self.shared.stop.store(true, Ordering::Release);
         self.shared.apply(effects);
-        for bell in &self.shared.work {
+        for bell in self.shared.work.iter().chain([&self.shared.timer]) {
             self.shared.pause.ring(bell);
         }
         for worker in self.workers.drain(..) {

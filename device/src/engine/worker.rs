@@ -4,6 +4,7 @@ use ioat_stage::plant::{Plant, planted};
 use ioat_stage::{Faults, Trace, pause};
 
 use super::Shared;
+use crate::channel::Delay;
 use crate::complete;
 use crate::function::{Begin, Finished};
 
@@ -25,6 +26,7 @@ pub(super) fn work<F: Faults, T: Trace>(shared: &Shared<F, T>, channel: usize) {
                 }
                 reader = memory.unpin();
                 shared.pause.ring(&shared.released);
+                shared.settle();
             }
             Begin::Starting(memory) => {
                 reader = memory.unpin();
@@ -35,6 +37,11 @@ pub(super) fn work<F: Faults, T: Trace>(shared: &Shared<F, T>, channel: usize) {
                     shared.pause.wait(bell, bell.seen(), Some(until));
                 }
             }
+            Begin::Delayed(memory, delay) => {
+                reader = memory.unpin();
+                shared.pause.ring(&shared.released);
+                pass(shared, channel, delay);
+            }
             Begin::Nothing(memory) => {
                 reader = memory.unpin();
                 shared.pause.ring(&shared.released);
@@ -44,5 +51,20 @@ pub(super) fn work<F: Faults, T: Trace>(shared: &Shared<F, T>, channel: usize) {
                 }
             }
         }
+    }
+}
+
+/// Lets a fault's delay pass. A reset ends it: the doorbell that follows one rings.
+fn pass<F: Faults, T: Trace>(shared: &Shared<F, T>, channel: usize, delay: Delay) {
+    let bell = &shared.work[channel];
+    let until = shared.pause.now_ns().saturating_add(delay.after_ns);
+    loop {
+        // Read before looking, so that no ring is slept through.
+        let seen = bell.seen();
+        let passed = shared.pause.now_ns() >= until;
+        if passed || shared.stopping() || !shared.function.is_delayed(channel, delay) {
+            return;
+        }
+        shared.pause.wait(bell, seen, Some(until));
     }
 }

@@ -5,7 +5,10 @@ use std::io;
 use std::num::NonZeroU32;
 use std::ops::Range;
 
+use ioat_stage::Action;
 use vmm_sys_util::eventfd::EventFd;
+
+use super::deviation::Message;
 
 /// Number of region indices of a PCI device: six BARs, ROM, configuration space, VGA.
 pub const REGIONS: usize = 9;
@@ -238,6 +241,16 @@ pub trait Backend: Send + Sync {
 
     /// DEVICE_RESET: every register as after power-on; DMA maps and eventfds stay.
     fn reset(&self);
+
+    /// What is to become of this message instead of what the protocol says. Asked once per message, when it was received whole
+    /// and nothing was done about it yet. A slow answer must come from [`Action::Delay`], not from this call.
+    fn deviation(&self, message: &Message) -> Option<Action> {
+        let _ = message;
+        None
+    }
+
+    /// The program is to end at once, as if it had crashed: the fault `kill`. If this returns, the connection ends.
+    fn kill(&self) {}
 
     /// A client was let in, and is served from now on. Called once per connection.
     fn client_came(&self) {}

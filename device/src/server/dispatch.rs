@@ -9,6 +9,7 @@ use super::backend::{
     Backend, DmaMap, Errno, FileAccess, IRQS, Identity, IrqAction, IrqChange, REGIONS, RegionInfo, Select,
     irq, region,
 };
+use super::deviation::{Deviation, Message};
 use super::negotiate::negotiate;
 use super::reply::Reply;
 use super::request::{Refusal, Request, SetIrqs};
@@ -42,6 +43,16 @@ impl<'a> Dispatch<'a> {
     /// Whether VERSION succeeded.
     pub(crate) fn negotiated(&self) -> bool {
         self.max_data_bytes.is_some()
+    }
+
+    /// What is to become of a message instead of what the protocol says.
+    pub(crate) fn deviation(&self, message: &Message) -> Deviation {
+        Deviation::of(self.backend.deviation(message), message)
+    }
+
+    /// The fault `kill`.
+    pub(crate) fn kill(&self) {
+        self.backend.kill();
     }
 
     /// Carries out a request. `fds` is what came with it; what is not consumed is closed here.

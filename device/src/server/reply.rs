@@ -35,18 +35,23 @@ impl Reply {
         &mut self.bytes[start..]
     }
 
-    /// The finished success reply to `request`.
-    pub(crate) fn success(&mut self, request: &Header) -> &[u8] {
-        self.finish(request, flag::REPLY, 0)
+    /// Makes it the success reply to `request`.
+    pub(crate) fn success(&mut self, request: &Header) {
+        self.finish(request, flag::REPLY, 0);
     }
 
-    /// The finished error reply to `request`: a header alone, whatever was put before.
-    pub(crate) fn error(&mut self, request: &Header, errno: Errno) -> &[u8] {
+    /// Makes it an error reply to `request`: a header alone, whatever was put before.
+    pub(crate) fn error(&mut self, request: &Header, errno: Errno) {
         self.clear();
-        self.finish(request, flag::REPLY | flag::ERROR, errno.get())
+        self.finish(request, flag::REPLY | flag::ERROR, errno.get());
     }
 
-    fn finish(&mut self, request: &Header, flags: u32, error: u32) -> &[u8] {
+    /// The finished reply.
+    pub(crate) fn finished(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    fn finish(&mut self, request: &Header, flags: u32, error: u32) {
         // Replies are bounded by MAX_FRAME_BYTES, far below 4 GiB.
         let size = u32::try_from(self.bytes.len()).unwrap_or(u32::MAX);
         if let Ok((header, _)) = Header::mut_from_prefix(&mut self.bytes) {
@@ -58,6 +63,5 @@ impl Reply {
                 error: error.into(),
             };
         }
-        &self.bytes
     }
 }

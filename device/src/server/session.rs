@@ -9,6 +9,7 @@ use vmm_sys_util::eventfd::EventFd;
 use zerocopy::FromBytes;
 
 use super::backend::{Backend, Errno};
+use super::deviation::{Deviation, Message, dawdle};
 use super::dispatch::Dispatch;
 use super::reply::Reply;
 use super::request::{Refusal, decode};
@@ -34,6 +35,8 @@ pub(crate) enum End {
     Deaf(Duration),
     #[error("the client sent a message that leaves no way to go on")]
     Hopeless,
+    #[error("a fault rule ended the connection")]
+    Faulted,
     #[error("the socket failed: {0}")]
     Socket(#[from] io::Error),
 }
@@ -45,6 +48,8 @@ pub(crate) struct Session<'a> {
     dispatch: Dispatch<'a>,
     inbox: Vec<u8>,
     reply: Reply,
+    /// What a fault makes of the message that is served.
+    deviation: Deviation,
     watches: Vec<Watch>,
     handshake_until: Instant,
     receives: u32,
@@ -93,6 +98,7 @@ impl<'a> Session<'a> {
             dispatch: Dispatch::new(backend),
             inbox: Vec::new(),
             reply: Reply::default(),
+            deviation: Deviation::None,
             watches: Vec::new(),
             handshake_until: Instant::now() + options.handshake_timeout,
             receives: 0,
@@ -120,6 +126,7 @@ impl<'a> Session<'a> {
         let mut inbox = std::mem::take(&mut self.inbox);
         let Some(payload_bytes) = size.checked_sub(HEADER_BYTES).filter(|_| size <= MAX_FRAME_BYTES) else {
             // Where the next message begins is unknown now.
+            self.deviation = Deviation::None;
             return self.refuse(&header, Refusal::AnswerAndClose(Errno::EINVAL));
         };
         inbox.resize(payload_bytes, 0);
@@ -127,12 +134,53 @@ impl<'a> Session<'a> {
         self.fill(&mut inbox, Part::Payload, &mut late)?;
         attached.spoiled |= late.spoiled;
 
-        let result = self.carry_out(&header, &inbox, attached);
+        self.deviation = self.dispatch.deviation(&Message::new(&header, &inbox));
+        let result = match self.deviation {
+            Deviation::End => return Err(End::Faulted),
+            Deviation::Kill => {
+                self.dispatch.kill();
+                return Err(End::Faulted);
+            }
+            Deviation::Ignore => Err(Refusal::Ignore),
+            Deviation::Refuse(errno) => Err(self.refusal(errno)),
+            _ => self.carry_out(&header, &inbox, attached),
+        };
         self.inbox = inbox;
         match result {
-            Ok(()) if header.flags.get() & flag::NO_REPLY != 0 => Ok(()),
-            Ok(()) => deliver(self.stream, self.stop, self.options.send_timeout, self.reply.success(&header)),
+            Ok(()) if header.flags.get() & flag::NO_REPLY != 0 => self.after(),
+            Ok(()) => {
+                self.reply.success(&header);
+                self.answer()
+            }
             Err(refusal) => self.refuse(&header, refusal),
+        }
+    }
+
+    /// A request that is not carried out.
+    fn refusal(&self, errno: Errno) -> Refusal {
+        if self.dispatch.negotiated() { Refusal::Answer(errno) } else { Refusal::AnswerAndClose(errno) }
+    }
+
+    /// Sends the reply, as a fault has it.
+    fn answer(&mut self) -> Result<(), End> {
+        let timeout = self.options.send_timeout;
+        if self.deviation == Deviation::None {
+            return deliver(self.stream, self.stop, timeout, self.reply.finished());
+        }
+        if let Deviation::Slow(time) = self.deviation {
+            dawdle(self.stream, self.stop, time)?;
+        }
+        let (reply, last) = self.deviation.reply(self.reply.finished());
+        deliver(self.stream, self.stop, timeout, &reply)?;
+        if last { Err(End::Faulted) } else { Ok(()) }
+    }
+
+    /// What a fault does after a message that has no reply.
+    fn after(&mut self) -> Result<(), End> {
+        match self.deviation {
+            Deviation::Slow(time) => dawdle(self.stream, self.stop, time),
+            Deviation::Cut(_) => Err(End::Faulted),
+            _ => Ok(()),
         }
     }
 
@@ -162,8 +210,8 @@ impl<'a> Session<'a> {
             Refusal::Ignore => return Ok(()),
             _ if header.flags.get() & flag::NO_REPLY != 0 => {}
             Refusal::Answer(errno) | Refusal::AnswerAndClose(errno) => {
-                let timeout = self.options.send_timeout;
-                deliver(self.stream, self.stop, timeout, self.reply.error(header, errno))?;
+                self.reply.error(header, errno);
+                self.answer()?;
             }
         }
         if matches!(refusal, Refusal::AnswerAndClose(_)) { Err(End::Hopeless) } else { Ok(()) }

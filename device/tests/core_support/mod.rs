@@ -85,6 +85,7 @@ pub(crate) type Step<F> = Run<Pin, F, Arc<Recorder>>;
 pub(crate) enum Begun<F> {
     Nothing,
     Starting,
+    Delayed(u64),
     Step(Step<F>),
 }
 
@@ -94,6 +95,7 @@ impl<F> Begun<F> {
             Self::Step(step) => step,
             Self::Nothing => panic!("nothing to do"),
             Self::Starting => panic!("the start latency is still to pass"),
+            Self::Delayed(ns) => panic!("{ns} ns are still to pass"),
         }
     }
 }
@@ -263,6 +265,10 @@ impl<F: Faults> Bench<F> {
                 self.readers[channel] = Some(pin.unpin());
                 Begun::Starting
             }
+            Begin::Delayed(pin, delay) => {
+                self.readers[channel] = Some(pin.unpin());
+                Begun::Delayed(delay.after_ns)
+            }
             Begin::Run(run) => Begun::Step(run),
         }
     }
@@ -275,11 +281,11 @@ impl<F: Faults> Bench<F> {
         finished.more
     }
 
-    /// Takes one whole step, past a start latency. True if there is more to do.
+    /// Takes one whole step, past a start latency or a delay. True if there is more to do.
     pub(crate) fn step(&mut self, channel: usize) -> bool {
         let step = match self.begin(channel) {
             Begun::Nothing => return false,
-            Begun::Starting => self.begin(channel),
+            Begun::Starting | Begun::Delayed(_) => self.begin(channel),
             begun @ Begun::Step(_) => begun,
         };
         let mut step = step.step();

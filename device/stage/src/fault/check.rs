@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use ioat_spec::ChannelState;
+
 use super::catalog::{self, Entry, Reach};
 use super::rule::Channels;
 use super::{
@@ -201,6 +203,18 @@ impl Rule {
                     format!("'{filter}': {} works on {} only", self.action.word(), the_other(access))
                 })
             }
+            Filter::State(state) => {
+                let possible: &[ChannelState] = match point {
+                    Point::Fetch | Point::Translate | Point::Copy | Point::Read | Point::Write => {
+                        &[ChannelState::Active]
+                    }
+                    Point::Complete => &[ChannelState::Active, ChannelState::Halted],
+                    _ => return None,
+                };
+                let never =
+                    || format!("'{filter}': at {point} a channel is {}", super::filter::states(possible));
+                (!possible.contains(state)).then(never)
+            }
             Filter::Time(range) if range.until().is_some_and(|until| until <= context.now_ns) => {
                 Some(format!("'{filter}': that window is over"))
             }
@@ -340,12 +354,12 @@ pub(super) const fn knows(point: Point, filter: &Filter) -> bool {
         Filter::Source(_) | Filter::Destination(_) | Filter::Flags(_) => described,
         Filter::Descriptor(_) => described || matches!(point, Fetch),
         Filter::Operation(operation) => match operation.access() {
-            Some(_) => accessed || matches!(point, Pcie | Doorbell),
+            Some(_) => accessed || matches!(point, Pcie | Doorbell | Transport),
             None => described,
         },
         Filter::Size(_) => accessed || described || matches!(point, Transport),
         Filter::Vector(_) => matches!(point, Msix | Point::Isr | Point::Queue | Point::Dpc),
-        Filter::State(_) => matches!(point, Doorbell | Point::State | Point::Reset | Msix | Complete),
+        Filter::State(_) => !matches!(point, Config | Transport) && !point.is_drivers(),
         Filter::Time(_) | Filter::After(_) | Filter::ByCommand => true,
     }
 }

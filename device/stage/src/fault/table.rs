@@ -74,7 +74,7 @@ impl<'de> Visitor<'de> for Either {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut table: A) -> Result<Vec<Rule>, A::Error> {
-        let mut draft = Draft { text: TABLE, ..Draft::default() };
+        let mut draft = Draft::of(TABLE);
         while let Some(Key(key)) = table.next_key()? {
             // Read inside, so that the error's place is the value's.
             table.next_value_seed(Value { draft: &mut draft, key: &key })?;

@@ -144,7 +144,8 @@ fn each_filter_lets_through_what_it_says_and_nothing_else() {
 
 #[test]
 fn registers_are_told_by_name_direction_width_and_vector_and_state_by_theirs() {
-    let access = |channel, address, len, access| Op { channel, address, len, access: Some(access), ..Op::default() };
+    let access =
+        |channel, address, len, access| Op { channel, address, len, access: Some(access), ..Op::default() };
     let ops = [
         (Point::Register, access(Some(0), 0x88, 4, Access::Read)),
         (Point::Register, access(Some(0), 0x8c, 4, Access::Read)),
@@ -197,12 +198,16 @@ fn triggers_hold_together_and_a_budget_ends() {
 
 #[test]
 fn a_probability_is_a_function_of_seed_rule_and_operation_and_nothing_shifts_it() {
-    let ops: Vec<_> = (0..20_000).map(|number| (Point::Copy, op(number % 2))).collect();
+    let ops: Vec<_> = (0..20_000_u32).map(|number| (Point::Copy, op(u8::from(number % 2 == 1)))).collect();
     let run = |rules: &[&str]| {
         let book = FaultBook::new(rules.iter().map(|text| rule(text)));
         let mut faults = book.faults();
         let halts = |verdict| verdict == Some(Action::Halt(1 << 8));
-        (1..).zip(&ops).filter(|(_, (point, op))| halts(faults.at(*point, op))).map(|(n, _)| n).collect::<Vec<u32>>()
+        (1..)
+            .zip(&ops)
+            .filter(|(_, (point, op))| halts(faults.at(*point, op)))
+            .map(|(n, _)| n)
+            .collect::<Vec<u32>>()
     };
     let alone = run(&["copy: p(0.1, 7) halt(8)"]);
     assert!((1_800..2_200).contains(&alone.len()), "{}", alone.len());
@@ -210,10 +215,13 @@ fn a_probability_is_a_function_of_seed_rule_and_operation_and_nothing_shifts_it(
     assert_ne!(run(&["copy: p(0.1, 8) halt(8)"]), alone, "another seed");
     assert_eq!(run(&[&rule("copy: p(0.1) halt(8)").seeded(0).to_string()]), run(&["copy: p(0.1) halt(8)"]));
     // The channels' order is not part of it: each one's own operations are hit.
-    let of_zero = |all: &[u32]| all.iter().filter(|number| *number % 2 == 1).map(|number| number / 2).collect::<Vec<_>>();
+    let of_zero = |all: &[u32]| {
+        all.iter().filter(|number| *number % 2 == 1).map(|number| number / 2).collect::<Vec<_>>()
+    };
     let book = FaultBook::new([rule("copy: p(0.1, 7) halt(8)")]);
     let zeros: Vec<_> = (0..10_000).map(|_| (Point::Copy, op(0))).collect();
-    let apart: Vec<_> = hits(&book, &zeros).into_iter().map(|(number, _)| number as u32 - 1).collect();
+    let apart: Vec<_> =
+        hits(&book, &zeros).into_iter().map(|(number, _)| u32::try_from(number).unwrap() - 1).collect();
     assert_eq!(apart[..], of_zero(&alone)[..]);
 }
 
@@ -263,7 +271,9 @@ fn clear_leaves_nothing_and_the_census_counts_everything() {
     let mut faults = book.faults();
     book.census(true);
     assert!(faults.armed(), "steps are asked too");
-    for (point, op) in [(Point::Msix, op(1)), (Point::Copy, op(1)), (Point::Copy, op(0)), (Point::Config, Op::default())] {
+    for (point, op) in
+        [(Point::Msix, op(1)), (Point::Copy, op(1)), (Point::Copy, op(0)), (Point::Config, Op::default())]
+    {
         faults.at(point, &op);
     }
     let counted: Vec<_> = book.operations().into_iter().collect();
