@@ -445,7 +445,7 @@ fn a_function_reset_does_nothing_never_ends_takes_its_time_or_leaves_errors() {
 
 #[test]
 fn a_device_that_is_removed_reads_ones_does_nothing_and_returns_as_after_power_on() {
-    let mut bench = armed(&["pcie[reg=DMACOUNT]: nth(2) remove(5ms)"]);
+    let mut bench = armed(&["pcie[ch=0, op=write]: nth(5) remove(5ms)"]);
     ring(&mut bench, 1);
     let _ = bench.doorbell(0, 2);
     assert!(bench.function.is_gone());
@@ -459,7 +459,7 @@ fn a_device_that_is_removed_reads_ones_does_nothing_and_returns_as_after_power_o
     works(&mut bench);
 
     // In the middle of a step: what it did is discarded.
-    let mut bench = armed(&["pcie[reg=CHANSTS]: nth(1) remove"]);
+    let mut bench = armed(&["pcie[ch=0, op=read]: nth(1) remove"]);
     let _ = bench.doorbell(0, 1);
     let _ = bench.begin(0);
     let mut step = bench.begin(0).step();
@@ -473,7 +473,7 @@ fn a_device_that_is_removed_reads_ones_does_nothing_and_returns_as_after_power_o
 
 #[test]
 fn an_access_of_a_device_that_is_gone_is_no_operation() {
-    let bench = Bench::faulty(&["pcie[reg=CHANSTS]: nth(1) remove(1ms)", "register: nth(2) zeros"]);
+    let bench = Bench::faulty(&["pcie[ch=0, op=read]: nth(2) remove(1ms)", "register: nth(2) zeros"]);
     let _ = bench.get(0, ChanCmp);
     assert_eq!([0, 0, 0].map(|channel| bench.status(channel)), [u64::MAX; 3]);
     pass(&bench);
@@ -482,7 +482,7 @@ fn an_access_of_a_device_that_is_gone_is_no_operation() {
 
 #[test]
 fn bus_mastery_is_switched_off_under_the_driver() {
-    let mut bench = armed(&["pcie[reg=DMACOUNT]: nth(1) bus-master-off"]);
+    let mut bench = armed(&["pcie[ch=0, op=write]: nth(4) bus-master-off"]);
     ring(&mut bench, 1);
     assert_eq!((bench.config(COMMAND, 2), bench.word(), bench.messages().len()), (0x0002, 0, 0));
     bench.enable();

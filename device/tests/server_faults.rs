@@ -194,7 +194,7 @@ impl Meek {
 
     fn ask(&mut self, command: u16, payload: &[u8], fds: &[RawFd]) -> Result<Vec<u8>, GaveUp> {
         let bytes = message(1, command, flag::COMMAND, payload);
-        let sent = self.stream.send_with_fds(&[&bytes], fds).map_err(|_| GaveUp)?;
+        let sent = self.stream.send_with_fds(&[&bytes[..]], fds).map_err(|_| GaveUp)?;
         self.stream.write_all(&bytes[sent..]).map_err(|_| GaveUp)?;
         let mut header = [0; 16];
         self.stream.read_exact(&mut header).map_err(|_| GaveUp)?;
@@ -282,7 +282,7 @@ fn each_row_at_the_first_and_the_second_operation_leaves_a_program_that_serves_t
             }
         }
     }
-    assert!(experiments > 100, "{experiments}");
+    assert!(experiments >= 100, "{experiments}");
 }
 
 #[test]

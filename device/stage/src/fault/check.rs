@@ -350,7 +350,7 @@ pub(super) const fn knows(point: Point, filter: &Filter) -> bool {
     match filter {
         Filter::Channel(_) => !matches!(point.channels(), Channels::None),
         Filter::Register(_) | Filter::Offset(_) => accessed,
-        Filter::Address(_) => described || matches!(point, Fetch),
+        Filter::Address(_) => described || matches!(point, Fetch | Transport),
         Filter::Source(_) | Filter::Destination(_) | Filter::Flags(_) => described,
         Filter::Descriptor(_) => described || matches!(point, Fetch),
         Filter::Operation(operation) => match operation.access() {

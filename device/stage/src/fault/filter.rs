@@ -303,6 +303,8 @@ impl Filter {
         match self {
             Self::Channel(channel) => op.channel == *channel,
             Self::Register(register) => register.touched(op.address, op.len.max(1)),
+            // A number, not a place that has a length.
+            Self::Address(range) if point == Point::Transport => range.contains(op.address),
             Self::Offset(range) | Self::Address(range) => range.touches(op.address, op.len.max(1)),
             Self::Source(range) => described(&|it| reads(it) && range.touches(it.source, it.size.into())),
             Self::Destination(range) => {

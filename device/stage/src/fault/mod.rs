@@ -230,7 +230,8 @@ pub struct Op {
     pub channel: Option<u8>,
     /// The channel's descriptor sequence, where there is one.
     pub sequence: u64,
-    /// The address that the stage works on, as in [`crate::Event::address`]: a register's offset, a bus address.
+    /// The address that the stage works on, as in [`crate::Event::address`]: a register's offset, a bus address. Of a message of
+    /// the vfio-user client: its command's number, and 256 times that of the region that it reads or writes, if it does.
     pub address: u64,
     /// Bytes.
     pub len: u64,
