@@ -68,7 +68,7 @@ pub(crate) struct OnArguments {
     #[arg(long, value_name = "NAME")]
     pub(crate) profile: Option<String>,
 
-    /// sim: deviate, by 'POINT[ch=N]: TRIGGER ACTION'. May be given several times.
+    /// sim: deviate, by 'POINT[FILTER, ...]: TRIGGER ACTION' or errata:NAME. May be given several times; see below
     #[arg(long, value_name = "RULE")]
     pub(crate) fault: Vec<String>,
 }
@@ -262,10 +262,11 @@ Examples:
   netdma conformance --only C-QD                           what the contract says of NdisMQueueDpc, checked
   netdma script scripts/bringup/ioat-first-copy.rhai       a first copy, by hand
 
-Fault rules (--fault, on sim):
-  msix: drop   complete: drop, early, misaddress(+N|-N)   copy: corrupt(OFFSET[, MASK])
-  fetch, translate, copy: halt(BIT|NAME)   register: all-ones
-  triggers: nth(N)  every(K)      filter: [ch=N]
+Fault rules (--fault, on sim): '[NAME =] POINT[FILTER, ...]: TRIGGER [TRIGGER ...] ACTION', or errata:NAME
+  points:    config register doorbell fetch translate copy read write complete msix state reset pcie isr queue dpc
+  filters:   ch reg offset addr src dst desc op size flags vector state t after armed
+  triggers:  nth(N) every(K) first(N) after(N) always p(P[, SEED]) times(N)
+  scripts/experiments/FAULTS.md has all of it: which point can do what, and an example of each word.
 
 Exit codes:
   0  done

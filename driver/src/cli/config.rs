@@ -282,10 +282,10 @@ fn sim(
     profile: Option<String>,
     fault: &[String],
 ) -> Result<Sim, Usage> {
-    let rules = fault.iter().map(|rule| rule.parse::<Rule>()).collect::<Result<_, _>>();
-    let rules = rules.map_err(|error| Usage(format!("--fault: {error}")))?;
+    let rules = super::rules::read(fault)?;
     let profile = profile.unwrap_or_else(|| "skx".into());
     check_profile(&profile)?;
+    super::rules::check_on_sim(&rules, &profile, channels, vectors)?;
     Ok(Sim { profile, channels, vectors, rules })
 }
 

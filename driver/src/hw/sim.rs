@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ioat_spec::pci::{BAR0_SIZE, CONFIG_SIZE};
+use ioat_stage::fault::{RuleContext, RulePlace};
 use ioat_stage::{FaultBook, Faults, NoFaults, NoTrace, Pause, Rule, Trace};
 use vfio_user_ioat::Profile;
 use vfio_user_ioat::engine::{Engine, Parts};
@@ -77,6 +78,9 @@ impl Sim {
             start_latency,
         };
         let faults = FaultBook::new(rules.iter().cloned());
+        faults.set_context(RuleContext::new(profile.channels, profile.vectors(), RulePlace::Sim));
+        let clock = pause.clone();
+        faults.set_clock(Arc::new(move || clock.now_ns()));
         let (registers, mapper) = if rules.is_empty() && trace.is_none() {
             run(parts, |_| NoFaults, lint)?
         } else {

@@ -65,6 +65,19 @@ pub enum Reach {
     SocketOnly(&'static str),
 }
 
+impl Reach {
+    /// Where, in a word or two, and what stands in the way elsewhere.
+    #[must_use]
+    pub const fn in_words(self) -> (&'static str, Option<&'static str>) {
+        match self {
+            Self::Everywhere => ("everywhere", None),
+            Self::Connected => ("socket, guest", None),
+            Self::NotThroughVmm(why) => ("sim, socket", Some(why)),
+            Self::SocketOnly(why) => ("socket", Some(why)),
+        }
+    }
+}
+
 /// One row: a point and what it can be told.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Entry {

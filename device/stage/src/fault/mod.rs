@@ -184,6 +184,17 @@ pub enum Access {
     Write,
 }
 
+impl Access {
+    /// Its word.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+        }
+    }
+}
+
 /// What is known of a descriptor once it was fetched.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Described {

@@ -101,7 +101,7 @@ fn path(scenario: &Arc<Scenario>, seed: u64, tally: &Tally) {
         channels: u8::try_from(scenario.device.channels.get()).ok(),
         vectors: scenario.device.vectors.and_then(|vectors| u16::try_from(vectors.get()).ok()),
         lint: lint.clone(),
-        rules: scenario.fault.iter().map(|rule| rule.0.clone()).collect(),
+        rules: scenario.rules(),
         trace: Some(Arc::new(Sink(Side::Device))),
         start_latency: Duration::from_micros(scenario.device.start_latency_us.get()),
     };
@@ -231,7 +231,7 @@ fn end(scenario: &Scenario, driver: &Driver, channels: Vec<Channel>, tally: &Tal
         counts.clone()
     });
     let clean = counts.failed.is_empty() && !stops(scenario);
-    let tolerant = scenario.fault.iter().any(|rule| rule.0.point == Point::Register);
+    let tolerant = scenario.rules().iter().any(|rule| rule.point == Point::Register);
     for (number, channel) in channels.iter().enumerate() {
         found.extend(judge::completions(number, channel, &counts, clean, tolerant));
     }
