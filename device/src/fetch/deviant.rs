@@ -5,8 +5,7 @@ use ioat_stage::{Action, Faults};
 use zerocopy::IntoBytes;
 
 use super::{Fetched, Position, Unfetched, load};
-use crate::alter::alter;
-use crate::deviation::Cut;
+use crate::deviation::{Cut, Patch};
 use crate::memory::GuestMemory;
 use crate::path::Path;
 use crate::scribe::Scribe;
@@ -28,7 +27,9 @@ pub(super) fn load_as<M: GuestMemory, F: Faults, T: Scribe>(
         }
         Action::Corrupt { .. } | Action::Set { .. } => {
             let mut descriptor = load(position)?;
-            alter(action, descriptor.as_mut_bytes());
+            if let Some(patch) = Patch::of(Some(action)) {
+                patch.apply_all(descriptor.as_mut_bytes());
+            }
             Ok(descriptor)
         }
         Action::Stick => Ok(stale(path)),

@@ -77,7 +77,7 @@ pub enum Point {
     State,
     /// A reset: CHANCMD.RESET of a channel; FLR or DEVICE_RESET, of none.
     Reset,
-    /// Any transaction on the link: a register or configuration access, a descriptor fetch.
+    /// The driver's transactions on the link: register and configuration accesses.
     Pcie,
     /// A message of the vfio-user client.
     Transport,
