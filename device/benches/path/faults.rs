@@ -23,7 +23,7 @@ const TURNS: usize = 20;
 const BURSTS: usize = 100;
 /// Descriptors of the ring, which are a burst, and those of one doorbell.
 const SLOTS: usize = 4096;
-const BATCHES: [u16; 2] = [64, 256];
+const BATCHES: [u16; 3] = [64, 256, 2048];
 
 pub(crate) fn measure(report: &mut Report) {
     for batch in BATCHES {
