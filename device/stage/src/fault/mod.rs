@@ -277,6 +277,11 @@ pub trait Faults: Send {
         Self::ACTIVE
     }
 
+    /// No operation of any point is to be asked about now: callers may leave out what they do for it.
+    fn idle(&mut self) -> bool {
+        !Self::ACTIVE
+    }
+
     /// The verdict that [`at`](Self::at) would give on this operation, if it came now. Nothing is counted.
     fn foresees(&mut self, point: Point, op: &Op) -> Verdict {
         let _ = (point, op);
