@@ -4,7 +4,7 @@ use ioat_spec::{ChanErr, ChanSts};
 use ioat_stage::{Action, Faults};
 
 use super::{locate, store_word};
-use crate::deviation::Patch;
+use crate::alter::alter;
 use crate::memory::{GuestMemory, Lane, Want};
 use crate::path::Path;
 use crate::postponed::What;
@@ -59,9 +59,7 @@ fn misaddressed(bits: u64, delta: i64) -> u64 {
 
 fn patched(bits: u64, action: Action) -> u64 {
     let mut bytes = bits.to_le_bytes();
-    if let Some(patch) = Patch::of(Some(action)) {
-        patch.apply(&mut bytes, 0, 8);
-    }
+    alter(action, &mut bytes);
     u64::from_le_bytes(bytes)
 }
 

@@ -7,7 +7,8 @@ use ioat_spec::ChanErr;
 use ioat_stage::{Action, Faults, Mark, Point, Stage};
 
 use super::{Unfinished, refuse};
-use crate::deviation::{Cut, Patch, Verdicts};
+use crate::alter::Patch;
+use crate::deviation::{Cut, Verdicts};
 use crate::memory::{GuestMemory, Lane, Want};
 use crate::page_break::Break;
 use crate::path::Path;

@@ -5,7 +5,8 @@ use ioat_stage::{Action, Faults};
 use zerocopy::IntoBytes;
 
 use super::{Fetched, Position, Unfetched, load};
-use crate::deviation::{Cut, Patch};
+use crate::alter::alter;
+use crate::deviation::Cut;
 use crate::memory::GuestMemory;
 use crate::path::Path;
 use crate::scribe::Scribe;
@@ -27,10 +28,7 @@ pub(super) fn load_as<M: GuestMemory, F: Faults, T: Scribe>(
         }
         Action::Corrupt { .. } | Action::Set { .. } => {
             let mut descriptor = load(position)?;
-            if let Some(patch) = Patch::of(Some(action)) {
-                let size = size_of_val(&descriptor) as u64;
-                patch.apply(descriptor.as_mut_bytes(), 0, size);
-            }
+            alter(action, descriptor.as_mut_bytes());
             Ok(descriptor)
         }
         Action::Stick => Ok(stale(path)),
