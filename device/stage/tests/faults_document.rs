@@ -3,7 +3,6 @@
 //! ```sh
 //! NETDMA_WRITE_FAULTS=1 cargo test -p ioat-stage --test faults_document
 //! ```
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
