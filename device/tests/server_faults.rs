@@ -10,6 +10,7 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -24,6 +25,7 @@ use server_support::{
 };
 use tempfile::TempDir;
 use vfio_user_ioat::Profile;
+use vfio_user_ioat::control;
 use vfio_user_ioat::engine::{Engine, Parts, Served, identity};
 use vfio_user_ioat::memory::DmaTable;
 use vfio_user_ioat::server::{IrqTable, Listener, Options, ServeError, command, flag, irq, region, serve};
@@ -448,4 +450,62 @@ fn a_storm_comes_over_time_so_that_a_reader_sees_more_than_one() {
     });
     drop(client);
     place.serves_the_next();
+}
+
+/// The program itself, in a process of its own.
+struct Program {
+    child: Child,
+    folder: TempDir,
+}
+
+impl Program {
+    fn start(rule: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let child = Command::new(env!("CARGO_BIN_EXE_vfio-user-ioat"))
+            .arg("--socket-path")
+            .arg(folder.path().join("device.sock"))
+            .arg("--control")
+            .arg(folder.path().join("control.sock"))
+            .args(["--fault", rule])
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let program = Self { child, folder };
+        eventually("the program listens", || UnixStream::connect(program.path("control.sock")).is_ok());
+        program
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // It may have ended already, which is no error here.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn kill_ends_the_program_as_a_crash_does_wherever_it_is_asked() {
+    for rule in ["transport: nth(3) kill", "register: nth(2) kill", "fetch: nth(1) kill"] {
+        let mut program = Program::start(rule);
+        let mut client = Meek::connect(&program.path("device.sock"));
+        assert!(client.work(&[eventfd(), eventfd(), eventfd()]).is_err(), "{rule}");
+        assert_eq!(program.child.wait().unwrap().code(), Some(137), "{rule}");
+        // Nothing was tidied up.
+        assert!(program.path("device.sock").exists(), "{rule}");
+    }
+}
+
+#[test]
+fn a_slow_reply_does_not_keep_the_control_socket() {
+    let program = Program::start("transport: nth(2) delay(1000s)");
+    let mut client = RawClient::connect(&program.path("device.sock"));
+    client.negotiate();
+    client.send(&message(1, command::DEVICE_GET_INFO, flag::COMMAND, &words(&[16, 0, 0, 0])), &[]);
+    let mut control = control::Client::connect(&program.path("control.sock")).unwrap();
+    eventually("the control socket tells of it", || control.fired().unwrap().len() == 1);
 }
