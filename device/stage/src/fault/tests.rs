@@ -167,7 +167,8 @@ fn a_rule_that_can_never_fire_says_why() {
         refused("msix[vector=0]: nth(1) drop", RuleContext::new(1, 0, RulePlace::Sim)).contains("the line")
     );
     let guest = RuleContext::new(2, 2, RulePlace::Foreign);
-    assert!(refused("msix: nth(1) vector(1)", guest).contains("QEMU owns the MSI-X table"));
+    // The eventfd of another vector reaches the guest as well as that of its own.
+    assert_eq!("msix: nth(1) vector(1)".parse::<Rule>().unwrap().check(&guest), Ok(()));
     assert!(refused("pcie: nth(1) request", guest).contains("QEMU never asks"));
     assert!(refused("dpc: nth(1) delay(1ms)", guest).contains("point of our driver"));
     let simulated = RuleContext::new(2, 2, RulePlace::Sim);
