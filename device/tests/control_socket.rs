@@ -458,7 +458,7 @@ fn the_points_are_listed_with_the_words_of_the_language_and_the_catalog() {
     assert_eq!(named("errata", "hostile", "opt-in"), true);
     let rows = points["catalog"].as_array().unwrap();
     let wipe = rows.iter().find(|row| row["point"] == "reset" && row["action"] == "wipe").unwrap();
-    assert_eq!((&wipe["class"], &wipe["reach"]), (&json!("channel"), &json!("sim, socket")));
+    assert_eq!((&wipe["class"], &wipe["reach"]), (&json!("channel"), &json!("everywhere")));
     assert!(rows.iter().all(|row| row["point"] != "dpc"), "the driver's points are not this device's");
 }
 
