@@ -7,7 +7,7 @@ use std::sync::Arc;
 use ioat_spec::pci::{BAR0_SIZE, CONFIG_SIZE};
 use ioat_stage::{Access, Action, Faults, Op, Point, Trace, Verdict};
 
-use crate::alter::alter;
+use crate::deviation::Patch;
 use crate::function::{Effects, Function};
 use crate::postponed::What;
 use crate::registers::{channel_at, pieces};
@@ -134,16 +134,23 @@ impl<F: Faults, T: Trace> Function<F, T> {
             Some(Some(Action::Stick)) if self.access_faults.lock().seen.recall(space, offset, data) => {}
             Some(verdict) => {
                 self.read_through(space, offset, data);
-                if let Some(action) = verdict {
-                    alter(action, data);
-                }
+                patch(verdict, data);
             }
         }
         self.access_faults.lock().seen.note(space, offset, data);
     }
 
-    fn write(&self, space: Space, offset: u64, data: &[u8]) -> Effects {
+    /// Nothing is armed, and nothing is left of what was: a doorbell is to cost what it costs without faults.
+    fn quiet(&self) -> bool {
         if !F::ACTIVE {
+            return true;
+        }
+        let mut faults = self.access_faults.lock();
+        faults.held.is_empty() && faults.faults.idle() && !self.is_gone()
+    }
+
+    fn write(&self, space: Space, offset: u64, data: &[u8]) -> Effects {
+        if self.quiet() {
             return self.write_through(space, offset, data);
         }
         let op = self.op(space, offset, data.len(), Access::Write);
@@ -161,12 +168,12 @@ impl<F: Faults, T: Trace> Function<F, T> {
                 effects.join(self.write_through(space, offset, data));
             }
             Some(Action::Reorder) if held.is_none() => self.hold(space, op.channel, offset, data),
-            Some(action) => {
+            None => effects.join(self.write_through(space, offset, data)),
+            verdict => {
                 let mut altered = data.to_vec();
-                alter(action, &mut altered);
+                patch(verdict, &mut altered);
                 effects.join(self.write_through(space, offset, &altered));
             }
-            None => effects.join(self.write_through(space, offset, data)),
         }
         if let Some(held) = held {
             effects.join(self.write_through(held.space, held.offset, &held.bytes));
@@ -283,5 +290,13 @@ impl<F: Faults, T: Trace> Function<F, T> {
             Some(held) if !lost => self.write_through(held.space, held.offset, &held.bytes),
             _ => Effects::default(),
         }
+    }
+}
+
+/// Flips or sets bytes of what is read or written, if the verdict says so.
+fn patch(verdict: Verdict, data: &mut [u8]) {
+    if let Some(patch) = Patch::of(verdict) {
+        let len = data.len() as u64;
+        patch.apply(data, 0, len);
     }
 }

@@ -147,6 +147,12 @@ impl Patch {
         }
     }
 
+    /// Alters all of some data.
+    pub(crate) fn apply_all(&self, data: &mut [u8]) {
+        let size = data.len() as u64;
+        self.apply(data, 0, size);
+    }
+
     /// Alters `part`, which begins at byte `at` of data of `size` bytes. What goes over the end goes on at its beginning.
     pub(crate) fn apply(&self, part: &mut [u8], at: u64, size: u64) {
         if size == 0 {

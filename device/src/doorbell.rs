@@ -45,7 +45,7 @@ pub(crate) fn ring<F: Faults, T: Trace>(count: u16, caller: Caller, faults: &mut
         channel: Some(channel),
         sequence,
         address: address(channel),
-        len: count.into(),
+        len: ChannelRegister::DmaCount.width() as u64,
         access: Some(Access::Write),
         state: Some(state),
         ..Op::default()

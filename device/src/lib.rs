@@ -25,8 +25,6 @@ mod signals;
 
 mod postponed;
 
-mod alter;
-
 mod access;
 
 mod command;

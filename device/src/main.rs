@@ -81,6 +81,8 @@ fn serve_config(config: Config, lint: Option<Arc<LintBook>>) -> anyhow::Result<(
         return serve_engine(config, door, pause, |_| NoFaults, NoTrace, lint, None);
     }
     let book = FaultBook::new(config.rules.iter().cloned());
+    let clock = pause.clone();
+    book.set_clock(Arc::new(move || clock.now_ns()));
     if let Some(listener) = config.listen_for_control()? {
         return serve_controlled(config, door, listener, pause, &book, lint);
     }

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::Parser;
-use ioat_stage::{Detail, Rule};
+use ioat_stage::fault::{RuleContext, RulePlace, check_all, expand_all};
+use ioat_stage::{Detail, Point, Rule};
 use vfio_user_ioat::lint;
 use vfio_user_ioat::profile::Profile;
 use vfio_user_ioat::server::Listener;
@@ -62,7 +63,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "WHAT", requires = "trace", value_parser = trace_detail)]
     trace_detail: Option<Detail>,
 
-    /// Deviate: 'POINT[ch=N]: TRIGGER ACTION'. May be given several times.
+    /// Deviate: 'POINT[FILTER, ...]: TRIGGER ACTION', or errata:NAME. May be given several times; see below
     #[arg(long, value_name = "RULE")]
     fault: Vec<String>,
 
@@ -97,6 +98,7 @@ const EXAMPLES: &str = "\
 Examples:
   vfio-user-ioat --socket-path /tmp/dma.sock
   vfio-user-ioat --socket-path /tmp/dma.sock --fault 'msix[ch=0]: nth(3) drop'
+  vfio-user-ioat --socket-path /tmp/dma.sock --fault errata:hsw-e-config-unreachable
   vfio-user-ioat --socket-path /tmp/dma.sock --profile netdma --vectors 0
   vfio-user-ioat --socket-path /tmp/dma.sock --lint
   vfio-user-ioat --socket-path /tmp/dma.sock --control /tmp/dma.ctl
@@ -106,10 +108,13 @@ Attach it to QEMU (10.1 or newer) with shared memory:
   -object memory-backend-memfd,id=mem,size=1G,share=on -machine q35,memory-backend=mem \\
   -device '{\"driver\":\"vfio-user-pci\",\"socket\":{\"type\":\"unix\",\"path\":\"/tmp/dma.sock\"}}'
 
-Fault rules:
-  points and actions:  msix: drop   complete: drop, early, misaddress(+N|-N)   copy: corrupt(OFFSET[, MASK])
-                       fetch, translate, copy: halt(BIT|NAME)   register: all-ones
-  triggers:            nth(N)  every(K)      filter: [ch=N]";
+Fault rules: '[NAME =] POINT[FILTER, ...]: TRIGGER [TRIGGER ...] ACTION', or errata:NAME
+  points:    config register doorbell fetch translate copy read write complete msix state reset pcie transport
+  filters:   ch reg offset addr src dst desc op size flags vector state t after armed
+  triggers:  nth(N) every(K) first(N) after(N) always p(P[, SEED]) times(N)
+  actions:   drop delay(TIME) corrupt(OFFSET[, MASK]) halt(BIT|NAME) all-ones stall kill ...
+A rule that can never fire is refused. scripts/experiments/FAULTS.md, or query-points on the control socket, has all of it:
+which point can do what, and an example of each word.";
 
 /// The exit code for a command line that makes no sense.
 pub(crate) const USAGE: u8 = 2;
@@ -176,7 +181,8 @@ pub(crate) fn check(arguments: Arguments) -> anyhow::Result<Config> {
     if let Some(vectors) = arguments.vectors {
         profile = profile.with_vectors(vectors).context("--vectors")?;
     }
-    let rules = arguments.fault.iter().map(|rule| rule.parse()).collect::<Result<_, _>>()?;
+    let rules = expand_all(arguments.fault.iter().map(String::as_str))?;
+    check_all(&rules, &RuleContext::new(profile.channels, profile.vectors(), RulePlace::Device))?;
     let start_latency = Duration::from_micros(arguments.start_latency_us);
     let Arguments { once, trace, trace_detail, lint, control, .. } = arguments;
     let trace = trace.map(|path| TraceTo { path, detail: trace_detail.unwrap_or(Detail::Stages) });
@@ -227,7 +233,7 @@ pub(crate) fn capabilities() -> String {
         "vectors": {"min": 0, "max": Profile::CHANNELS_MAX},
         "features": ["once", "trace", "trace-detail", "fault", "lint", "control"],
         "lint-rules": lint::Rule::ALL.map(lint::Rule::name),
-        "fault-points": ["register", "fetch", "translate", "copy", "complete", "msix"],
+        "fault-points": Point::ALL.iter().filter(|point| !point.is_drivers()).map(|point| point.name()).collect::<Vec<_>>(),
     })
     .to_string()
 }

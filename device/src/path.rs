@@ -82,7 +82,7 @@ impl<M: GuestMemory, F: Faults, T: Scribe> Path<'_, M, F, T> {
         address: u64,
         len: u64,
     ) -> Verdict {
-        let Some(deviation) = self.deviation() else { return None };
+        let deviation = self.deviation()?;
         let described = deviation.verdicts.described;
         let (channel, state) = (Some(self.terms.channel), Some(state));
         let op = Op { channel, sequence, address, len, described, state, ..Op::default() };

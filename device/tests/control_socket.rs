@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use ioat_spec::register::channel_base;
 use ioat_spec::{Control, Descriptor};
-use ioat_stage::{FaultBook, RuleFaults, ThreadPause};
+use ioat_stage::{FaultBook, Point, Rule, RuleFaults, ThreadPause};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
@@ -127,6 +127,9 @@ fn calls(folder: &TempDir) -> BTreeMap<&'static str, Map<String, Value>> {
         ("fault-list", Map::new()),
         ("fault-fired", arguments([("last", json!(5))])),
         ("fault-disarm", arguments([("id", json!(1))])),
+        ("fault-clear", Map::new()),
+        ("fault-census", arguments([("switch", json!("on"))])),
+        ("query-operations", Map::new()),
         ("channel-pause", arguments([("channel", json!(0))])),
         ("channel-step", arguments([("channel", json!(0)), ("n", json!(2))])),
         ("channel-resume", arguments([("channel", json!(0))])),
@@ -206,6 +209,24 @@ fn every_command_refuses_what_it_does_not_take_and_says_what_it_takes() {
         ("fault-disarm", arguments([("id", json!(77))]), "NotFound"),
         ("fault-arm", arguments([("rule", json!("copy[ch=9]: nth(1) corrupt(0)"))]), "InvalidArgument"),
         ("fault-arm", arguments([("rule", json!("msix: nth(1) explode"))]), "InvalidArgument"),
+        ("fault-arm", Map::new(), "InvalidArgument"),
+        ("fault-arm", arguments([("rule", json!(" \n"))]), "InvalidArgument"),
+        (
+            "fault-arm",
+            arguments([("rule", json!("msix: nth(1) drop")), ("name", json!("x"))]),
+            "InvalidArgument",
+        ),
+        ("fault-arm", arguments([("name", json!("nobody"))]), "NotFound"),
+        ("fault-arm", arguments([("rule", json!("errata:hostile"))]), "InvalidArgument"),
+        ("fault-arm", arguments([("rule", json!("msix[after=nobody]: nth(1) drop"))]), "InvalidArgument"),
+        ("fault-arm", arguments([("rule", json!("dpc: nth(1) duplicate"))]), "InvalidArgument"),
+        // All or none: the first line alone would do.
+        (
+            "fault-arm",
+            arguments([("rule", json!("msix: nth(1) drop\nmsix[vector=4]: nth(1) drop"))]),
+            "InvalidArgument",
+        ),
+        ("fault-census", arguments([("switch", json!("maybe"))]), "InvalidArgument"),
         ("read-register", arguments([("name", json!("CHANSTS"))]), "NotFound"),
         ("read-register", arguments([("name", json!("CBVER")), ("channel", json!(1))]), "NotFound"),
         ("read-register", arguments([("name", json!("NOPE"))]), "NotFound"),
@@ -372,6 +393,76 @@ fn a_hundred_clients_are_served_at_once_and_one_too_many_is_told_so() {
 }
 
 #[test]
+fn rules_rest_until_their_name_is_said_wait_for_each_other_and_go_together() {
+    let _alone = alone();
+    let fixture = Fixture::start();
+    let mut client = fixture.client();
+    let read = |offset: u64| {
+        let mut bytes = [0; 4];
+        fixture.engine.bar_read(offset, &mut bytes);
+        u32::from_le_bytes(bytes)
+    };
+    let rules = [
+        "register[after=gone, ch=0]: nth(2) all-ones",
+        "gone = register[reg=CHANERRMSK, ch=3, armed=command]: always times(1) all-ones",
+    ]
+    .map(|rule| rule.parse::<Rule>().unwrap());
+    assert_eq!(client.arm_all(&rules).unwrap(), [1, 2]);
+    let (mask, other) = (channel_base(3) + 0x2c, channel_base(0) + 0x2c);
+    assert_eq!((read(mask), read(other), read(other)), (0, 0, 0), "one rests, and the other waits for it");
+    assert_eq!(client.arm_named("lost").unwrap(), None);
+    assert_eq!(client.arm_named("gone").unwrap(), Some(2));
+    assert_eq!((read(mask - 4), read(mask), read(mask)), (0, u32::MAX, 0));
+    assert_eq!((read(other), read(other), read(other)), (0, u32::MAX, 0));
+    let again: Vec<_> = client.fired().unwrap().iter().map(|fired| fired.again().to_string()).collect();
+    assert_eq!(again, ["register[ch=3]: nth(3) all-ones", "register[ch=0]: nth(4) all-ones"]);
+    client.clear().unwrap();
+    assert_eq!((client.rules().unwrap(), client.fired().unwrap()), (vec![], vec![]));
+}
+
+#[test]
+fn the_census_counts_by_point_and_channel_what_a_rule_would_count() {
+    let _alone = alone();
+    let fixture = Fixture::start();
+    let mut client = fixture.client();
+    assert!(client.operations().unwrap().is_empty(), "it is off");
+    client.census(true).unwrap();
+    let mut bytes = [0; 4];
+    for offset in [channel_base(1) + 0x28, channel_base(1) + 0x2c, 0x04] {
+        fixture.engine.bar_read(offset, &mut bytes);
+    }
+    let operations = client.operations().unwrap();
+    let register = |channel| operations.get(&(Point::Register, channel)).copied();
+    assert_eq!((register(Some(1)), register(None), register(Some(0))), (Some(2), Some(1), None));
+    client.clear().unwrap();
+    assert!(client.operations().unwrap().is_empty(), "counted anew");
+    fixture.engine.bar_read(0x04, &mut bytes);
+    assert_eq!(client.operations().unwrap().get(&(Point::Register, None)), Some(&1), "and still on");
+    client.census(false).unwrap();
+    assert!(client.operations().unwrap().is_empty());
+}
+
+#[test]
+fn the_points_are_listed_with_the_words_of_the_language_and_the_catalog() {
+    let _alone = alone();
+    let fixture = Fixture::start();
+    let points = fixture.client().execute("query-points", Map::new()).unwrap();
+    let named = |list: &str, name: &str, key: &str| {
+        let rows = points[list].as_array().unwrap();
+        rows.iter().find(|row| row["name"] == name).unwrap_or_else(|| panic!("{list}: {name}"))[key].clone()
+    };
+    let words = |value: Value| -> Vec<String> { serde_json::from_value(value).unwrap() };
+    assert!(words(named("points", "register", "filters")).contains(&"reg".to_owned()));
+    assert!(!words(named("points", "msix", "filters")).contains(&"reg".to_owned()));
+    assert!(named("triggers", "p", "form").as_str().unwrap().starts_with("p(P"));
+    assert_eq!(named("errata", "hostile", "opt-in"), true);
+    let rows = points["catalog"].as_array().unwrap();
+    let wipe = rows.iter().find(|row| row["point"] == "reset" && row["action"] == "wipe").unwrap();
+    assert_eq!((&wipe["class"], &wipe["reach"]), (&json!("channel"), &json!("everywhere")));
+    assert!(rows.iter().all(|row| row["point"] != "dpc"), "the driver's points are not this device's");
+}
+
+#[test]
 fn what_happens_is_told_to_everybody_with_its_time() {
     let _alone = alone();
     let fixture = Fixture::start();
@@ -388,7 +479,7 @@ fn what_happens_is_told_to_everybody_with_its_time() {
     let (rules, fired) = (one.rules().unwrap(), one.fired().unwrap());
     assert_eq!((rules[0].rule.to_string(), rules[0].fired), ("register: nth(1) all-ones".to_owned(), 1));
     assert_eq!(
-        (fired[0].rule.clone(), fired[0].again().to_string()),
+        (Rule::clone(&fired[0].rule), fired[0].again().to_string()),
         (rules[0].rule.clone(), "register[ch=2]: nth(1) all-ones".to_owned())
     );
     assert_eq!((one.disarm(rules[0].id).unwrap(), one.disarm(rules[0].id).unwrap()), (true, false));

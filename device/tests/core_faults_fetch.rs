@@ -14,7 +14,7 @@ const HALTED: u64 = ChannelState::Halted.code();
 
 /// Four copies of 64 bytes from neighbouring sources to neighbouring targets, each with its word.
 fn ring() -> Vec<Descriptor> {
-    let at = |n| Descriptor { source: SOURCE + 64 * n, destination: TARGET + 64 * n, ..copy(64) };
+    let at = |n: u64| Descriptor { source: SOURCE + 64 * n, destination: TARGET + 64 * n, ..copy(64) };
     (0..4).map(|n| cmpl(at(n))).collect()
 }
 

@@ -246,12 +246,13 @@ fn every_row_fires_where_it_is_armed_and_leaves_a_channel_that_works_after_a_res
         place.submit();
         place.drive(false);
         let fired = place.book.fired();
-        // A word in one piece cannot be torn, and so on: what cannot be carried out is not counted, and so comes later or never.
         assert!(fired.len() <= 1, "{rule}");
-        let never = fired.is_empty()
-            && entry.action != "corrupt"
-            && entry.action != "misaddress"
-            && entry.action != "short";
+        // What an operation cannot carry out is not counted there: then the last one of the point comes never.
+        let sparse = matches!(
+            (entry.point, entry.action),
+            (Point::Copy, "corrupt") | (Point::Translate, "misaddress") | (Point::Write, "short")
+        );
+        let never = fired.is_empty() && !sparse;
         assert!(!never, "{rule} never fired");
         assert!(place.read_only_is_whole(), "{rule}");
         let outcome = place.outcome();

@@ -66,12 +66,21 @@ fn a_command_line_that_makes_no_sense_is_one_line_with_the_mend_and_exit_2() {
         ),
         (
             &["selftest", "--fault", "msix: nth(3) explode"],
-            "netdma: --fault: fault rule 'msix: nth(3) explode': action 'explode' is not",
+            "netdma: --fault: fault rule 'msix: nth(3) explode': action 'explode': expected an action: drop, delay",
         ),
         (
             &["selftest", "--fault", "msix: nth(3) corrupt(1)"],
-            "it would never fire, because msix cannot corrupt; corrupt works at copy",
+            "would never fire: msix cannot corrupt; corrupt works at config, register",
         ),
+        (
+            &["selftest", "--channels", "2", "--fault", "msix[ch=2]: nth(3) drop"],
+            "netdma: --fault: fault rule 'msix[ch=2]: nth(3) drop' would never fire: 'ch=2': the channels are 0 to 1",
+        ),
+        (
+            &["selftest", "--fault", "transport: nth(1) disconnect"],
+            "would never fire: there is no connection in the simulator",
+        ),
+        (&["selftest", "--fault", "errata:hostile"], "erratum 'hostile': expected 'errata:hostile(opt-in)'"),
         (&["selftest", "--processors", "33"], "netdma: invalid value '33' for '--processors <1..=32>'"),
         (&["selftest", "--timeout-ms", "0"], "netdma: invalid value '0' for '--timeout-ms <MS>'"),
         (&["copy", "--size", "1X"], "netdma: --size '1X': unknown suffix X: write bytes, or use K, M or G"),

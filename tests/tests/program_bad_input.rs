@@ -120,7 +120,11 @@ fn vfio_user_ioat() {
                 &["--vectors: 9 MSI-X vectors: a device of 4 channels has 0"],
             ),
             ("--socket-path|DIR/s|--vectors|x", 2, &["invalid value 'x' for '--vectors <N>'"]),
-            ("--socket-path|DIR/s|--fault|x", 2, &["fault rule 'x': expected 'POINT[ch=N]: TRIGGER ACTION'"]),
+            (
+                "--socket-path|DIR/s|--fault|x",
+                2,
+                &["fault rule 'x': expected '[NAME =] POINT[FILTER, ...]: TRIGGER [TRIGGER ...] ACTION'"],
+            ),
             ("--socket-path|DIR/s|--lint=maybe", 2, &["invalid value 'maybe' for '--lint", "report, deny"]),
             ("--socket-path|DIR/s|--trace|DIR/no/t", 1, &["cannot create the trace file DIR/no/t"]),
             (

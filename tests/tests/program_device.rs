@@ -283,20 +283,23 @@ fn an_unknown_profile_names_the_profiles() {
 #[test]
 fn a_fault_rule_that_cannot_be_read_is_named_with_what_was_expected() {
     let cases = [
-        ("", "expected 'POINT[ch=N]: TRIGGER ACTION'"),
-        ("msix nth(3) drop", "expected 'POINT[ch=N]: TRIGGER ACTION'"),
-        ("irq: nth(3) drop", "'irq' is no point; the points are register, doorbell"),
-        ("msix[ch=31]: nth(3) drop", "filter 'ch=31' is not 'ch=N' with N from 0 to 30"),
-        ("msix[q=1]: nth(3) drop", "filter 'q=1' is not 'ch=N'"),
-        ("msix: nth(0) drop", "trigger 'nth(0)' is not 'nth(N)' or 'every(K)' with a number of at least 1"),
-        ("msix: sometimes(3) drop", "trigger 'sometimes(3)' is not"),
-        ("msix: nth(3) explode", "action 'explode' is not drop, early"),
-        ("complete: nth(3) misaddress(x)", "action 'misaddress(x)' is not"),
-        ("copy: nth(1) halt(99)", "action 'halt(99)' is not"),
+        ("", "expected '[NAME =] POINT[FILTER, ...]: TRIGGER [TRIGGER ...] ACTION'"),
+        ("msix nth(3) drop", "there is no ':' between point and trigger"),
+        ("irq: nth(3) drop", "point 'irq': expected a point: config, register, doorbell"),
+        ("msix[ch=31]: nth(3) drop", "filter 'ch=31': expected 'ch=N' with N from 0 to 30"),
+        ("msix[q=1]: nth(3) drop", "filter 'q=1': expected a filter: ch=N|none, reg=NAME"),
+        ("msix: nth(0) drop", "trigger 'nth(0)': expected 'nth(N)' with a number of at least 1"),
+        ("msix: sometimes(3) drop", "trigger 'sometimes(3)': expected a trigger: nth(N), every(K)"),
+        ("msix: nth(3) explode", "action 'explode': expected an action: drop, delay(TIME)"),
+        ("complete: nth(3) misaddress(x)", "action 'misaddress(x)': expected 'misaddress(+N|-N)'"),
+        ("copy: nth(1) halt(99)", "action 'halt(99)': expected 'halt(BIT|NAME[+...]|none)'"),
         (
             "msix: nth(3) corrupt(1)",
-            "it would never fire, because msix cannot corrupt; corrupt works at copy",
+            "would never fire: msix cannot corrupt; corrupt works at config, register",
         ),
+        ("msix[ch=4]: nth(3) drop", "would never fire: 'ch=4': the channels are 0 to 3"),
+        ("msix[after=lost]: nth(3) drop", "would never fire: 'after=lost': no rule has that name"),
+        ("dpc: nth(3) duplicate", "would never fire: dpc is a point of our driver"),
     ];
     for (rule, expected) in cases {
         let named = format!("fault rule '{rule}'");

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use ioat_spec::register::channel_base;
 use ioat_spec::{ChanSts, ChannelRegister, Control, Descriptor};
-use ioat_stage::{Faults, NoFaults, NoTrace, ThreadPause, Trace};
+use ioat_stage::{NoFaults, NoTrace, ThreadPause, Trace};
 use vfio_user_ioat::engine::{Engine, Parts};
 use vfio_user_ioat::{InterruptSink, Profile};
 use zerocopy::IntoBytes;
@@ -15,8 +15,8 @@ use zerocopy::IntoBytes;
 use crate::memory::{BASE, Memory, usize};
 
 /// Offset of the PCI command register, and its bits for memory space and bus master.
-const COMMAND: u64 = 0x04;
-const ENABLE: u16 = 0x0006;
+pub(crate) const COMMAND: u64 = 0x04;
+pub(crate) const ENABLE: u16 = 0x0006;
 /// Looks at the completion word before the processor is offered to others.
 const SPINS: u32 = 1 << 12;
 /// A ring of this program's that does not move any more is a bug.
@@ -31,8 +31,8 @@ pub(crate) struct Job {
 }
 
 /// The ring's slots from [`BASE`] on, and the word behind them. The last slot of every batch asks for the word.
-pub(crate) struct Queue<T: Trace + 'static = NoTrace, F: Faults + 'static = NoFaults> {
-    engine: Engine<F, T>,
+pub(crate) struct Queue<T: Trace + 'static = NoTrace> {
+    engine: Engine<NoFaults, T>,
     memory: Arc<Memory>,
     slots: u64,
     batch: u64,
@@ -43,7 +43,7 @@ pub(crate) struct Queue<T: Trace + 'static = NoTrace, F: Faults + 'static = NoFa
 }
 
 /// Receives no interrupt: completion is polled.
-struct Nowhere;
+pub(crate) struct Nowhere;
 
 impl InterruptSink for Nowhere {
     fn message_enabled(&self) -> bool {
@@ -86,19 +86,6 @@ impl Queue {
 impl<T: Trace + 'static> Queue<T> {
     /// The same, and the engine leaves its events in `trace`.
     pub(crate) fn traced(memory: Arc<Memory>, jobs: &[Job], batch: usize, trace: T) -> Self {
-        Self::with(memory, jobs, batch, trace, |_| NoFaults)
-    }
-}
-
-impl<T: Trace + 'static, F: Faults + 'static> Queue<T, F> {
-    /// The same, and the engine asks `faults`.
-    pub(crate) fn with(
-        memory: Arc<Memory>,
-        jobs: &[Job],
-        batch: usize,
-        trace: T,
-        faults: impl FnMut(Option<u8>) -> F,
-    ) -> Self {
         assert!(jobs.len() >= 2 * batch && jobs.len() % batch == 0);
         write_ring(&memory, BASE, jobs, batch, |iova| iova);
         let parts = Parts {
@@ -109,7 +96,7 @@ impl<T: Trace + 'static, F: Faults + 'static> Queue<T, F> {
             pause: Arc::new(ThreadPause::new()),
             start_latency: Engine::<NoFaults, NoTrace>::START_LATENCY,
         };
-        let engine = Engine::start(parts, faults).expect("threads");
+        let engine = Engine::start(parts, |_| NoFaults).expect("threads");
         engine.config_write(COMMAND, &ENABLE.to_le_bytes());
         let slots = jobs.len() as u64;
         let batch = batch as u64;

@@ -60,7 +60,7 @@ fn misaddressed(bits: u64, delta: i64) -> u64 {
 fn patched(bits: u64, action: Action) -> u64 {
     let mut bytes = bits.to_le_bytes();
     if let Some(patch) = Patch::of(Some(action)) {
-        patch.apply(&mut bytes, 0, 8);
+        patch.apply_all(&mut bytes);
     }
     u64::from_le_bytes(bytes)
 }

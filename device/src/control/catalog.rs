@@ -104,8 +104,8 @@ macro_rules! commands {
 commands! {
     "query-commands" commands::device::query_commands: "Lists every command with its arguments and errors, and every event",
         takes [], returns "{commands: [{name, says, arguments: [{name, type, required, says}], returns, errors}], events: [{name, says, data}], classes, max-line-bytes}", fails [];
-    "query-points" commands::faults::query_points: "Lists the fault points, actions and triggers that exist, and where each action works",
-        takes [], returns "{points: [{name, actions}], actions: [{name, form, points}], triggers: [{name, form}], chanerr-bits: [{bit, name}], shape}", fails [];
+    "query-points" commands::faults::query_points: "Lists the fault points, actions, filters, triggers and errata that exist, and the catalog: what each point can do, what breaks then, and how far it reaches",
+        takes [], returns "{points: [{name, actions, filters}], actions: [{name, form, points}], filters: [{name, form, says, example}], triggers: [...], errata: [{name, says, opt-in, rules}], catalog: [{point, action, class, only, samples, reach, why, says}], chanerr-bits: [{bit, name}], shape}", fails [];
     "query-device" commands::device::query_device: "Tells what the device is and whom it serves",
         takes [], returns "{profile, vendor, device, revision, subsystem-vendor, subsystem, channels, vectors, version, pid, client, interrupts, trace}", fails [];
     "query-channels" commands::channels::query_channels: "Tells the state of one channel, or of all",
@@ -122,9 +122,11 @@ commands! {
             Argument { name: "name", kind: Kind::Text, required: true, says: "as query-registers names it, in any case: CHANSTS, COMMAND" },
             Argument { required: false, says: "the channel's number, for a register of a channel", ..CHANNEL }
         ], returns "{name, space, channel, offset, width, value, fields}", fails [NotFound];
-    "fault-arm" commands::faults::arm: "Arms a fault rule. It counts from each channel's next step or register access on",
-        takes [Argument { name: "rule", kind: Kind::Text, required: true, says: "'POINT[ch=N]: TRIGGER ACTION', as --fault takes it" }],
-        returns "{id, rule}", fails [];
+    "fault-arm" commands::faults::arm: "Arms a fault rule, or the rules of an erratum, all or none; or, by its name, one that rests (armed=command). It counts from each channel's next step or register access on",
+        takes [
+            Argument { name: "rule", kind: Kind::Text, required: false, says: "'[NAME =] POINT[FILTER, ...]: TRIGGER [TRIGGER ...] ACTION', as --fault takes it, or 'errata:NAME'; several, one in each line" },
+            Argument { name: "name", kind: Kind::Text, required: false, says: "instead: the name of a rule with armed=command" }
+        ], returns "{id, rule}, or [{id, rule}] for several", fails [NotFound];
     "fault-disarm" commands::faults::disarm: "Takes a rule out",
         takes [Argument { name: "id", kind: Kind::Uint { min: 1, max: u64::MAX }, required: true, says: "the rule's number" }],
         returns "{id}", fails [NotFound];
@@ -133,6 +135,13 @@ commands! {
     "fault-fired" commands::faults::fired: "Lists what fired, oldest first; 'again' is the rule that hits the same operation if it is armed at the same point",
         takes [Argument { name: "last", kind: Kind::Uint { min: 1, max: 4096 }, required: false, says: "only so many, the newest (default 256)" }],
         returns "[{rule, nth, channel, channel-nth, again, sequence, address, len}]", fails [];
+    "fault-clear" commands::faults::clear: "Takes all rules out, forgets what fired and what the census counted; the windows of t=A..B begin anew",
+        takes [], returns "{}", fails [];
+    "fault-census" commands::faults::census: "Counts the operations of every point from now on, from 0; or no longer",
+        takes [Argument { name: "switch", kind: Kind::OneOf(&["on", "off"]), required: true, says: "on or off" }],
+        returns "{switch}", fails [];
+    "query-operations" commands::faults::query_operations: "Tells what the census has counted: operations by point and channel (null: of none), and how many of them read or write",
+        takes [], returns "[{point, channel, count, reads, writes}]", fails [];
     "channel-pause" commands::channels::pause: "Holds a channel: it begins no further descriptor. Registers, resets, unmaps and clients go on",
         takes [CHANNEL, WAIT_MS], returns "{channel, settled, executed, left}", fails [NotFound];
     "channel-step" commands::channels::step: "Lets a paused channel do n more descriptors. What there is no work for now stays allowed",

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use ioat_stage::fault::{RuleContext, RulePlace};
 use ioat_stage::{FaultBook, pause};
 use serde_json::{Value, json};
 
@@ -41,6 +42,8 @@ impl Desk {
     /// Puts everything together.
     #[must_use]
     pub fn new(controls: Arc<dyn Controls>, book: Arc<FaultBook>, tracing: Tracing, news: Arc<News>) -> Self {
+        let profile = controls.profile();
+        book.set_context(RuleContext::new(profile.channels, profile.vectors(), RulePlace::Device));
         Self { controls, book, tracing, news }
     }
 

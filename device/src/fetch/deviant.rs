@@ -28,8 +28,7 @@ pub(super) fn load_as<M: GuestMemory, F: Faults, T: Scribe>(
         Action::Corrupt { .. } | Action::Set { .. } => {
             let mut descriptor = load(position)?;
             if let Some(patch) = Patch::of(Some(action)) {
-                let size = size_of_val(&descriptor) as u64;
-                patch.apply(descriptor.as_mut_bytes(), 0, size);
+                patch.apply_all(descriptor.as_mut_bytes());
             }
             Ok(descriptor)
         }

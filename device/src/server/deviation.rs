@@ -11,7 +11,7 @@ use super::backend::Errno;
 use super::session::End;
 use super::socket::{self, Watch};
 use super::wire::{Header, RegionAccessBody, command, flag};
-use crate::alter::alter;
+use crate::deviation::Patch;
 
 /// A message of the client, as far as a fault rule can tell it from others.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -68,7 +68,7 @@ pub(crate) enum Deviation {
     /// Carried out, and answered after this time.
     Slow(Duration),
     /// Carried out, and the reply is altered on its way.
-    Alter(Action),
+    Alter(Patch),
     /// Carried out, and the connection ends after so many bytes of the reply.
     Cut(usize),
     /// The connection ends.
@@ -86,10 +86,9 @@ impl Deviation {
             Some(Action::Drop) => Self::Mute,
             Some(Action::Fail(errno)) => Self::Refuse(Errno::new(i32::try_from(errno).unwrap_or(libc::EIO))),
             Some(Action::Short(bytes)) => Self::Cut(usize::try_from(bytes).unwrap_or(usize::MAX)),
-            Some(action @ (Action::Corrupt { .. } | Action::Set { .. })) => Self::Alter(action),
             Some(Action::Disconnect) => Self::End,
             Some(Action::Kill) => Self::Kill,
-            _ => Self::None,
+            verdict => Patch::of(verdict).map_or(Self::None, Self::Alter),
         }
     }
 
@@ -98,7 +97,10 @@ impl Deviation {
         let mut reply = reply.to_vec();
         match self {
             Self::Mute => reply.clear(),
-            Self::Alter(action) => alter(action, &mut reply),
+            Self::Alter(patch) => {
+                let size = reply.len() as u64;
+                patch.apply(&mut reply, 0, size);
+            }
             // At least one byte is missing: else nothing would be cut.
             Self::Cut(bytes) => reply.truncate(bytes.min(reply.len().saturating_sub(1))),
             _ => {}

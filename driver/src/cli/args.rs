@@ -71,8 +71,8 @@ pub(crate) struct OnArguments {
     #[arg(long, value_name = "NAME")]
     pub(crate) profile: Option<String>,
 
-    /// Deviate, by 'POINT[ch=N]: TRIGGER ACTION'. The driver's own points (isr, queue, dpc) work everywhere, the device's on
-    /// sim, and with --control on a socket. May be given several times.
+    /// Deviate, by 'POINT[FILTER, ...]: TRIGGER ACTION' or errata:NAME. The driver's own points (isr, queue, dpc) work everywhere,
+    /// the device's on sim, and with --control on a socket. May be given several times; see below
     #[arg(long, value_name = "RULE")]
     pub(crate) fault: Vec<String>,
 
@@ -267,11 +267,12 @@ Examples:
   netdma conformance --only C-QD                           what the contract says of NdisMQueueDpc, checked
   netdma script scripts/bringup/ioat-first-copy.rhai       a first copy, by hand
 
-Fault rules (--fault): the device's points on sim, or on a device program with --control; the driver's points everywhere
-  msix: drop   complete: drop, early, misaddress(+N|-N)   copy: corrupt(OFFSET[, MASK])
-  fetch, translate, copy: halt(BIT|NAME)   register: all-ones
-  isr: drop, delay(TIME), duplicate   queue: drop, corrupt(OFFSET[, MASK]), delay(TIME)   dpc: delay(TIME), duplicate
-  triggers: nth(N)  every(K)      filter: [ch=N]
+Fault rules (--fault): '[NAME =] POINT[FILTER, ...]: TRIGGER [TRIGGER ...] ACTION', or errata:NAME
+  points:    config register doorbell fetch translate copy read write complete msix state reset pcie: the device's, on sim or on a
+             device program with --control; isr queue dpc: the driver's, everywhere
+  filters:   ch reg offset addr src dst desc op size flags vector state t after armed
+  triggers:  nth(N) every(K) first(N) after(N) always p(P[, SEED]) times(N)
+  scripts/experiments/FAULTS.md has all of it: which point can do what, and an example of each word.
 
 Exit codes:
   0  done

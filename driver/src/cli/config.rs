@@ -274,8 +274,7 @@ const NO_CONTROL: &str = "--control with --on sim: it is for a device program: u
                           behind (the virtual engine in this process needs no control socket)";
 
 fn rules(fault: &[String]) -> Result<Vec<Rule>, Usage> {
-    let rules = fault.iter().map(|rule| rule.parse::<Rule>()).collect::<Result<_, _>>();
-    rules.map_err(|error| Usage(format!("--fault: {error}")))
+    super::rules::read(fault)
 }
 
 fn place(text: &str, elsewhere: Elsewhere) -> Result<On, Usage> {
@@ -301,6 +300,7 @@ fn sim(
 ) -> Result<Sim, Usage> {
     let profile = profile.unwrap_or_else(|| "skx".into());
     check_profile(&profile)?;
+    super::rules::check_on_sim(&rules, &profile, channels, vectors)?;
     Ok(Sim { profile, channels, vectors, rules })
 }
 

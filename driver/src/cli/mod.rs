@@ -7,6 +7,8 @@ mod pages;
 
 mod sizes;
 
+mod rules;
+
 mod config;
 
 mod on;

@@ -8,7 +8,7 @@ use ioat_stage::fault::Fired;
 use ioat_stage::sync::Mutex;
 use ioat_stage::{Rule, RuleId};
 #[cfg(feature = "script")]
-use netdma::script::FaultDesk;
+use netdma::script::{FaultDesk, Operations};
 use vfio_user_ioat::control::Client;
 use vfio_user_ioat::control::client::ClientError;
 
@@ -37,6 +37,14 @@ impl FaultDesk for Remote {
         self.ask(|device| device.arm(&rule))
     }
 
+    fn arm_all(&self, rules: Vec<Rule>) -> Result<Vec<RuleId>, String> {
+        self.ask(|device| device.arm_all(&rules))
+    }
+
+    fn arm_named(&self, name: &str) -> Result<Option<RuleId>, String> {
+        self.ask(|device| device.arm_named(name))
+    }
+
     fn disarm(&self, id: RuleId) -> Result<bool, String> {
         self.ask(|device| device.disarm(id))
     }
@@ -47,6 +55,18 @@ impl FaultDesk for Remote {
 
     fn fired(&self) -> Result<Vec<Fired>, String> {
         self.ask(Client::fired)
+    }
+
+    fn clear(&self) -> Result<(), String> {
+        self.ask(Client::clear)
+    }
+
+    fn census(&self, on: bool) -> Result<(), String> {
+        self.ask(|device| device.census(on))
+    }
+
+    fn operations(&self) -> Result<Operations, String> {
+        self.ask(Client::operations)
     }
 }
 

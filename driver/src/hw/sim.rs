@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ioat_spec::pci::{BAR0_SIZE, CONFIG_SIZE};
+use ioat_stage::fault::{RuleContext, RulePlace};
 use ioat_stage::{FaultBook, Faults, NoFaults, NoTrace, Pause, Rule, Trace};
 use vfio_user_ioat::Profile;
 use vfio_user_ioat::engine::{Engine, Parts};
@@ -82,6 +83,9 @@ impl Sim {
         };
         let pure = rules.is_empty() && book.is_none() && trace.is_none();
         let faults = book.unwrap_or_else(|| FaultBook::new([]));
+        faults.set_context(RuleContext::new(profile.channels, profile.vectors(), RulePlace::Sim));
+        let clock = pause.clone();
+        faults.set_clock(Arc::new(move || clock.now_ns()));
         rules.into_iter().for_each(|rule| {
             faults.arm(rule);
         });

@@ -58,7 +58,7 @@ mod vocabulary;
 
 pub mod record;
 
-pub use desk::{EventDesk, FaultDesk};
+pub use desk::{EventDesk, FaultDesk, Operations};
 pub use entry::Entry;
 pub use error::{ErrorKind, ScriptError};
 pub use evaluator::{Evaluator, Mark};

@@ -78,6 +78,24 @@ fn bad_toml_names_the_file_the_line_the_key_and_what_was_expected() {
     assert_eq!(range, "x.toml:4: found 9, expected 1 to 8 (in `channels = 9`)");
     let rule = parse("fault = ['msix: nth(3) halt(1)']\n[[client]]\n");
     assert!(rule.starts_with("x.toml:1: ") && rule.contains("msix cannot halt"), "{rule}");
+    let channel =
+        parse("name = 'x'\nfault = [\n  'msix: nth(3) drop',\n  'msix[ch=2]: nth(3) drop',\n]\n[[client]]\n");
+    assert!(
+        channel.starts_with("x.toml:4: fault: fault rule 'msix[ch=2]: nth(3) drop' would never fire: 'ch=2': the channels are 0 to 1"),
+        "{channel}"
+    );
+    let table = parse("[[fault]]\npoint = 'msix'\nch = 'first'\nnth = 1\naction = 'drop'\n[[client]]\n");
+    assert!(
+        table.starts_with("x.toml:3: ") && table.contains("key 'ch': 'first': expected 'ch=N'"),
+        "{table}"
+    );
+    let erratum = parse(
+        "[[client]]\n[device]\nlint = false\n\n[[fault]]\npoint = 'msix'\nafter = 'x'\nnth = 1\naction = 'drop'\n",
+    );
+    assert!(
+        erratum.starts_with("x.toml:5: ") && erratum.contains("'after=x': no rule has that name"),
+        "{erratum}"
+    );
     let slots = parse("[driver]\nring_slots = 48\n[[client]]\n");
     assert_eq!(slots, "x.toml: driver.ring_slots: found 48, expected a power of two");
     let channel = parse("[[client]]\nchannels = [0, 5]\n");

@@ -1,7 +1,9 @@
 //! Fault rules over the socket, in the words of [`FaultBook`](ioat_stage::FaultBook): who has one or the other need not care.
 
+use std::collections::BTreeMap;
+
 use ioat_stage::fault::Fired;
-use ioat_stage::{ArmedRule, Op, Rule, RuleId};
+use ioat_stage::{ArmedRule, Op, Point, Rule, RuleId};
 use serde_json::{Map, Value, json};
 
 use super::{Client, ClientError, arguments, odd};
@@ -17,6 +19,64 @@ impl Client {
     pub fn arm(&mut self, rule: &Rule) -> Result<RuleId, ClientError> {
         let value = self.execute("fault-arm", arguments([("rule", json!(rule.to_string()))]))?;
         value["id"].as_u64().ok_or_else(|| odd(&value))
+    }
+
+    /// Arms rules that may speak of each other, in whatever order; all of them or none.
+    ///
+    /// # Errors
+    /// As [`execute`](Client::execute).
+    pub fn arm_all(&mut self, rules: &[Rule]) -> Result<Vec<RuleId>, ClientError> {
+        if rules.is_empty() {
+            return Ok(Vec::new());
+        }
+        let lines: Vec<_> = rules.iter().map(Rule::to_string).collect();
+        let value = self.execute("fault-arm", arguments([("rule", json!(lines.join("\n")))]))?;
+        match &value {
+            Value::Array(_) => rows(&value, |row| row["id"].as_u64()),
+            one => Ok(vec![one["id"].as_u64().ok_or_else(|| odd(one))?]),
+        }
+    }
+
+    /// Arms the rule of this name that rests (`armed=command`). None if there is none.
+    ///
+    /// # Errors
+    /// As [`execute`](Client::execute).
+    pub fn arm_named(&mut self, name: &str) -> Result<Option<RuleId>, ClientError> {
+        match self.execute("fault-arm", arguments([("name", json!(name))])) {
+            Ok(value) => value["id"].as_u64().map(Some).ok_or_else(|| odd(&value)),
+            Err(ClientError::Refused { class, .. }) if class == "NotFound" => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Takes all rules out, and forgets what fired and what was counted.
+    ///
+    /// # Errors
+    /// As [`execute`](Client::execute).
+    pub fn clear(&mut self) -> Result<(), ClientError> {
+        self.execute("fault-clear", Map::new()).map(drop)
+    }
+
+    /// Counts the operations of every point from now on, from 0; or no longer.
+    ///
+    /// # Errors
+    /// As [`execute`](Client::execute).
+    pub fn census(&mut self, on: bool) -> Result<(), ClientError> {
+        let switch = if on { "on" } else { "off" };
+        self.execute("fault-census", arguments([("switch", json!(switch))])).map(drop)
+    }
+
+    /// What was counted, by point and channel; none where an operation has no channel.
+    ///
+    /// # Errors
+    /// As [`execute`](Client::execute).
+    pub fn operations(&mut self) -> Result<BTreeMap<(Point, Option<u8>), u64>, ClientError> {
+        let value = self.execute("query-operations", Map::new())?;
+        let operation = |row: &Value| {
+            let channel = row["channel"].as_u64().map(u8::try_from).transpose().ok()?;
+            Some(((Point::named(row["point"].as_str()?)?, channel), row["count"].as_u64()?))
+        };
+        Ok(rows(&value, operation)?.into_iter().collect())
     }
 
     /// Takes a rule out. False if there is none of this number.

@@ -65,6 +65,19 @@ pub enum Reach {
     SocketOnly(&'static str),
 }
 
+impl Reach {
+    /// Where, in a word or two, and what stands in the way elsewhere.
+    #[must_use]
+    pub const fn in_words(self) -> (&'static str, Option<&'static str>) {
+        match self {
+            Self::Everywhere => ("everywhere", None),
+            Self::Connected => ("socket, guest", None),
+            Self::NotThroughVmm(why) => ("sim, socket", Some(why)),
+            Self::SocketOnly(why) => ("socket", Some(why)),
+        }
+    }
+}
+
 /// One row: a point and what it can be told.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Entry {
@@ -110,12 +123,8 @@ pub fn entry(point: Point, action: &str) -> Option<&'static Entry> {
     CATALOG.iter().find(|entry| entry.point == point && entry.action == action)
 }
 
-const VECTORS: Reach =
-    Reach::NotThroughVmm("QEMU owns the MSI-X table and wires each vector's eventfd itself");
 const NO_REQ: Reach = Reach::SocketOnly("QEMU never asks for the REQ interrupt");
 const ERR_STOPS: Reach = Reach::SocketOnly("QEMU stops the whole VM on the ERR interrupt");
-const SLOW_REPLY: Reach =
-    Reach::SocketOnly("QEMU gives a device up after 5 s without a reply, and its VM with it");
 
 /// The table, in the order of the points.
 pub const CATALOG: &[Entry] = &[
@@ -226,7 +235,7 @@ pub const CATALOG: &[Entry] = &[
         "stick",
         Class::Descriptors,
         &["stick"],
-        "a stale prefetch: the descriptor that was read before this one",
+        "a stale prefetch: the descriptor that was read before this one; all zeros if none was",
     ),
     row(Point::Fetch, "drop", Class::Descriptors, &["drop"], "a descriptor is skipped, and counts as done"),
     row(Point::Fetch, "duplicate", Class::Descriptors, &["duplicate"], "a descriptor is carried out twice"),
@@ -263,7 +272,13 @@ pub const CATALOG: &[Entry] = &[
     ),
     row(Point::Copy, "halt", Class::Data, &["halt(8)"], "an error after the descriptor was accepted"),
     row(Point::Copy, "delay", Class::Timing, &["delay(1ms)"], "a slow copy"),
-    row(Point::Copy, "stall", Class::Timing, &["stall"], "the engine hangs in a copy until a reset"),
+    row(
+        Point::Copy,
+        "stall",
+        Class::Timing,
+        &["stall"],
+        "the engine hangs in the middle of a copy until a reset",
+    ),
     row(Point::Copy, "kill", Class::Pcie, &["kill"], "power is lost in the middle of a copy"),
     row(Point::Read, "corrupt", Class::Data, &["corrupt(0)"], "flipped bits in what is read from the source"),
     row(Point::Read, "set", Class::Data, &["set(0, 0)"], "other bytes are read from the source"),
@@ -279,7 +294,13 @@ pub const CATALOG: &[Entry] = &[
     row(Point::Read, "halt", Class::Pcie, &["halt(8)"], "a poisoned read"),
     row(Point::Write, "drop", Class::Data, &["drop"], "a write that never becomes visible"),
     row(Point::Write, "short", Class::Data, &["short(1)"], "a torn copy: the rest of it is not written"),
-    row(Point::Write, "overrun", Class::Data, &["overrun(8)"], "bytes behind the end are overwritten"),
+    row(
+        Point::Write,
+        "overrun",
+        Class::Data,
+        &["overrun(8)"],
+        "bytes behind the end are overwritten, with the data from its start",
+    ),
     row(
         Point::Write,
         "misaddress",
@@ -292,7 +313,7 @@ pub const CATALOG: &[Entry] = &[
         "duplicate",
         Class::Ordering,
         &["duplicate"],
-        "the data is written once more, after the next descriptor",
+        "the data is written once more, after the next descriptor, or 1 ms later if none follows",
     ),
     row(Point::Write, "delay", Class::Ordering, &["delay(1ms)"], "the data arrives after its completion"),
     row(Point::Write, "halt", Class::Iommu, &["halt(9)"], "a write error"),
@@ -348,8 +369,13 @@ pub const CATALOG: &[Entry] = &[
         "the interrupt comes before the completion word",
     ),
     row(Point::Msix, "storm", Class::Interrupts, &["storm(1000)"], "an interrupt storm"),
-    row(Point::Msix, "vector", Class::Interrupts, &["vector(1)"], "the message of another channel")
-        .reaching(VECTORS),
+    row(
+        Point::Msix,
+        "vector",
+        Class::Interrupts,
+        &["vector(1)"],
+        "the message of another channel, or of none",
+    ),
     row(
         Point::State,
         "drop",
@@ -375,8 +401,13 @@ pub const CATALOG: &[Entry] = &[
     ),
     row(Point::Reset, "delay", Class::Channel, &["delay(1ms)"], "a slow reset"),
     row(Point::Reset, "halt", Class::Channel, &["halt(7)"], "a reset that leaves an error in CHANERR"),
-    row(Point::Reset, "wipe", Class::Channel, &["wipe"], "a channel reset empties the MSI-X table")
-        .reaching(VECTORS),
+    row(
+        Point::Reset,
+        "wipe",
+        Class::Channel,
+        &["wipe"],
+        "a reset empties the MSI-X table: no message until it is written, or a vector is set up anew",
+    ),
     row(
         Point::Pcie,
         "remove",
@@ -403,7 +434,8 @@ pub const CATALOG: &[Entry] = &[
     .reaching(NO_REQ),
     row(Point::Transport, "delay", Class::Transport, &["delay(10ms)"], "a slow reply")
         .reaching(Reach::Connected),
-    row(Point::Transport, "drop", Class::Transport, &["drop"], "no reply").reaching(SLOW_REPLY),
+    row(Point::Transport, "drop", Class::Transport, &["drop"], "no reply; a posted message is lost")
+        .reaching(Reach::Connected),
     row(Point::Transport, "fail", Class::Transport, &["fail(5)"], "a reply with an error")
         .reaching(Reach::Connected),
     row(

@@ -2,9 +2,13 @@
 
 use std::fmt;
 
+use ioat_spec::ChannelState;
+
 use super::catalog::{self, Entry, Reach};
 use super::rule::Channels;
-use super::{Access, Action, Filter, Operation, Point, Range, Register, Rule, RuleError, Trigger};
+use super::{
+    Access, Action, FILTERS, Filter, Form, Operation, Point, Range, Register, Rule, RuleError, Trigger,
+};
 
 /// Where rules are armed, and against what they are held.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -199,6 +203,18 @@ impl Rule {
                     format!("'{filter}': {} works on {} only", self.action.word(), the_other(access))
                 })
             }
+            Filter::State(state) => {
+                let possible: &[ChannelState] = match point {
+                    Point::Fetch | Point::Translate | Point::Copy | Point::Read | Point::Write => {
+                        &[ChannelState::Active]
+                    }
+                    Point::Complete => &[ChannelState::Active, ChannelState::Halted],
+                    _ => return None,
+                };
+                let never =
+                    || format!("'{filter}': at {point} a channel is {}", super::filter::states(possible));
+                (!possible.contains(state)).then(never)
+            }
             Filter::Time(range) if range.until().is_some_and(|until| until <= context.now_ns) => {
                 Some(format!("'{filter}': that window is over"))
             }
@@ -309,6 +325,20 @@ fn the_other(access: Option<Access>) -> &'static str {
     if access == Some(Access::Read) { "writes" } else { "reads" }
 }
 
+impl Point {
+    /// The filters that its operations have something for.
+    pub fn filters(self) -> impl Iterator<Item = &'static Form> {
+        FILTERS.iter().filter(move |form| {
+            let rule = form.example.parse::<Rule>();
+            let filters = rule.map(|rule| rule.filters).unwrap_or_default();
+            let own = filters.iter().find(|filter| filter.word() == form.word);
+            // Of `op` there are two kinds.
+            let access = Filter::Operation(Operation::Read);
+            own.is_some_and(|filter| knows(self, filter)) || (form.word == "op" && knows(self, &access))
+        })
+    }
+}
+
 /// Operations of the point have what the filter asks for.
 #[must_use]
 pub(super) const fn knows(point: Point, filter: &Filter) -> bool {
@@ -320,16 +350,16 @@ pub(super) const fn knows(point: Point, filter: &Filter) -> bool {
     match filter {
         Filter::Channel(_) => !matches!(point.channels(), Channels::None),
         Filter::Register(_) | Filter::Offset(_) => accessed,
-        Filter::Address(_) => described || matches!(point, Fetch),
+        Filter::Address(_) => described || matches!(point, Fetch | Transport),
         Filter::Source(_) | Filter::Destination(_) | Filter::Flags(_) => described,
         Filter::Descriptor(_) => described || matches!(point, Fetch),
         Filter::Operation(operation) => match operation.access() {
-            Some(_) => accessed || matches!(point, Pcie | Doorbell),
+            Some(_) => accessed || matches!(point, Pcie | Doorbell | Transport),
             None => described,
         },
         Filter::Size(_) => accessed || described || matches!(point, Transport),
         Filter::Vector(_) => matches!(point, Msix | Point::Isr | Point::Queue | Point::Dpc),
-        Filter::State(_) => matches!(point, Doorbell | Point::State | Point::Reset | Msix | Complete),
+        Filter::State(_) => !matches!(point, Config | Transport) && !point.is_drivers(),
         Filter::Time(_) | Filter::After(_) | Filter::ByCommand => true,
     }
 }

@@ -4,17 +4,17 @@
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum RuleError {
     /// It has not the shape of a rule.
-    #[error("{}: expected '{}', for example 'msix[ch=0]: nth(3) drop'{hint}", of(rule), super::SHAPE)]
+    #[error("fault rule '{rule}': expected '{}', for example 'msix[ch=0]: nth(3) drop'{hint}", super::SHAPE)]
     Shape {
-        /// The whole rule; empty where it is a table.
+        /// The whole rule; `[[fault]]` where it is a table.
         rule: String,
         /// What is missing, or empty.
         hint: &'static str,
     },
     /// One part of it is wrong.
-    #[error("{}: {part} '{found}': expected {expected}", of(rule))]
+    #[error("fault rule '{rule}': {part} '{found}': expected {expected}")]
     Part {
-        /// The whole rule; empty where it is a table.
+        /// The whole rule; `[[fault]]` where it is a table.
         rule: String,
         /// Which: point, filter, trigger, action, name; or a table's key.
         part: String,
@@ -45,10 +45,6 @@ impl RuleError {
     pub(super) fn shape(rule: &str, hint: &'static str) -> Self {
         Self::Shape { rule: shown(rule), hint }
     }
-}
-
-fn of(rule: &str) -> String {
-    if rule.is_empty() { "fault rule".to_owned() } else { format!("fault rule '{rule}'") }
 }
 
 /// Not all of a text that has no end.

@@ -303,10 +303,12 @@ impl Filter {
         match self {
             Self::Channel(channel) => op.channel == *channel,
             Self::Register(register) => register.touched(op.address, op.len.max(1)),
+            // A number, not a place that has a length.
+            Self::Address(range) if point == Point::Transport => range.contains(op.address),
             Self::Offset(range) | Self::Address(range) => range.touches(op.address, op.len.max(1)),
             Self::Source(range) => described(&|it| reads(it) && range.touches(it.source, it.size.into())),
             Self::Destination(range) => {
-                described(&|it| writes(it) && range.touches(it.destination, it.size.into()))
+                described(&|it| it.moves() && range.touches(it.destination, it.size.into()))
             }
             // Before the fetch nothing is known but where it lies.
             Self::Descriptor(range) if matches!(point, Point::Fetch) => {
@@ -351,11 +353,7 @@ impl fmt::Display for Filter {
 
 /// It has a source: a pattern is none.
 fn reads(described: Described) -> bool {
-    !matches!(Operation::of(described), Some(Operation::Null | Operation::Fill) | None)
-}
-
-fn writes(described: Described) -> bool {
-    !matches!(Operation::of(described), Some(Operation::Null) | None)
+    described.moves() && Operation::of(described) != Some(Operation::Fill)
 }
 
 fn worded<T: Copy>(table: &[(T, &str)], value: &str) -> Option<T> {
@@ -364,6 +362,11 @@ fn worded<T: Copy>(table: &[(T, &str)], value: &str) -> Option<T> {
 
 fn word_of<T: Copy + PartialEq>(table: &[(T, &'static str)], item: T) -> &'static str {
     table.iter().find(|(one, _)| *one == item).map_or("", |(_, word)| word)
+}
+
+/// States in words.
+pub(super) fn states(states: &[ChannelState]) -> String {
+    states.iter().map(|state| word_of(&STATES, *state)).collect::<Vec<_>>().join(" or ")
 }
 
 pub(super) fn names<'a>(words: impl Iterator<Item = &'a str>) -> String {

@@ -77,7 +77,7 @@ pub enum Point {
     State,
     /// A reset: CHANCMD.RESET of a channel; FLR or DEVICE_RESET, of none.
     Reset,
-    /// Any transaction on the link: a register or configuration access, a descriptor fetch.
+    /// The driver's transactions on the link: register and configuration accesses.
     Pcie,
     /// A message of the vfio-user client.
     Transport,
@@ -184,6 +184,17 @@ pub enum Access {
     Write,
 }
 
+impl Access {
+    /// Its word.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+        }
+    }
+}
+
 /// What is known of a descriptor once it was fetched.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Described {
@@ -219,7 +230,8 @@ pub struct Op {
     pub channel: Option<u8>,
     /// The channel's descriptor sequence, where there is one.
     pub sequence: u64,
-    /// The address that the stage works on, as in [`crate::Event::address`]: a register's offset, a bus address.
+    /// The address that the stage works on, as in [`crate::Event::address`]: a register's offset, a bus address. Of a message of
+    /// the vfio-user client: its command's number, and 256 times that of the region that it reads or writes, if it does.
     pub address: u64,
     /// Bytes.
     pub len: u64,
@@ -263,6 +275,11 @@ pub trait Faults: Send {
     /// takes the way of [`NoFaults`].
     fn armed(&mut self) -> bool {
         Self::ACTIVE
+    }
+
+    /// No operation of any point is to be asked about now: callers may leave out what they do for it.
+    fn idle(&mut self) -> bool {
+        !Self::ACTIVE
     }
 
     /// The verdict that [`at`](Self::at) would give on this operation, if it came now. Nothing is counted.

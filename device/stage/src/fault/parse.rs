@@ -20,7 +20,8 @@ impl FromStr for Rule {
             None => (None, place),
             Some((name, word)) => (Some(name_of(text, name.trim())?), word.trim()),
         };
-        let mut rule = Draft { text, name, ..Draft::default() };
+        let mut rule = Draft::of(text);
+        rule.name = name;
         rule.point("point", word)?;
         for filter in inside.into_iter().flat_map(|inside| inside.split(',')) {
             let filter = filter.trim();
@@ -40,8 +41,7 @@ impl FromStr for Rule {
 /// A rule of which not all is known yet; both forms of a rule fill one in.
 #[derive(Default)]
 pub(super) struct Draft<'a> {
-    /// The whole rule, for errors.
-    pub(super) text: &'a str,
+    text: &'a str,
     pub(super) name: Option<String>,
     point: Option<Point>,
     filters: Vec<Filter>,
@@ -49,7 +49,12 @@ pub(super) struct Draft<'a> {
     action: Option<Action>,
 }
 
-impl Draft<'_> {
+impl<'a> Draft<'a> {
+    /// Nothing is known of it yet. `text` is the whole rule, for errors.
+    pub(super) fn of(text: &'a str) -> Self {
+        Self { text, ..Self::default() }
+    }
+
     fn wrong(&self, part: &str, found: &str, expected: impl Into<String>) -> RuleError {
         RuleError::part(self.text, part, found, expected)
     }

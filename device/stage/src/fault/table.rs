@@ -28,6 +28,9 @@ use super::{FILTERS, Rule, RuleError, TRIGGERS};
 /// The keys that are neither filters nor triggers.
 const PLAIN: [&str; 4] = ["name", "point", "when", "action"];
 
+/// What stands for the rule in errors.
+const TABLE: &str = "[[fault]]";
+
 const EXPECTED: &str =
     "a fault rule: a string in the one-line form, or a table with `point`, a trigger and `action`";
 
@@ -71,7 +74,7 @@ impl<'de> Visitor<'de> for Either {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut table: A) -> Result<Vec<Rule>, A::Error> {
-        let mut draft = Draft::default();
+        let mut draft = Draft::of(TABLE);
         while let Some(Key(key)) = table.next_key()? {
             // Read inside, so that the error's place is the value's.
             table.next_value_seed(Value { draft: &mut draft, key: &key })?;
@@ -112,12 +115,12 @@ impl Value<'_, '_> {
         let Self { draft, key } = self;
         let part = &*format!("key '{key}':");
         match key {
-            "name" => draft.name = Some(name_of("", text)?),
+            "name" => draft.name = Some(name_of(TABLE, text)?),
             "point" => draft.point(part, text)?,
             "action" => draft.action(part, text)?,
             "when" => words(text).into_iter().try_for_each(|word| draft.trigger(part, word))?,
             "always" if text == "true" => draft.trigger(part, "always")?,
-            "always" => return Err(RuleError::part("", part, text, "true, or no such key")),
+            "always" => return Err(RuleError::part(TABLE, part, text, "true, or no such key")),
             "after" if !is_text => draft.trigger(part, &format!("after({text})"))?,
             filter if FILTERS.iter().any(|form| form.word == filter) => {
                 draft.filter(part, text, filter, text)?

@@ -3,8 +3,8 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use ioat_stage::fault::Fired;
-use ioat_stage::{ArmedRule, Rule};
+use ioat_stage::fault::{Fired, expand};
+use ioat_stage::{ArmedRule, Point};
 use rhai::{Array, Dynamic, Engine, INT, Map};
 
 use super::super::failure::{Failure, failed};
@@ -18,8 +18,34 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         name: "fault",
         call: "fault(\"msix[ch=0]: nth(1) drop\") -> id",
-        says: "Arms a fault rule, POINT[ch=N]: TRIGGER ACTION. It counts the operations that come from now on, and is disarmed \
-               when the session ends. A device that takes no rules throws, and says what to do.",
+        says: "Arms a fault rule, [NAME =] POINT[FILTER, ...]: TRIGGER [TRIGGER ...] ACTION, or the rules of `errata:NAME`: then it \
+               gives an array of ids. It counts the operations that come from now on, and is disarmed when the session ends. A rule \
+               that can never fire throws, and so does a device that takes no rules: it says what to do. scripts/experiments/FAULTS.md \
+               has every word.",
+        group: GROUP,
+    },
+    Entry {
+        name: "fault_named",
+        call: "fault_named(name) -> id",
+        says: "Arms the rule of this name that rests because of `armed=command`.",
+        group: GROUP,
+    },
+    Entry {
+        name: "fault_clear",
+        call: "fault_clear()",
+        says: "Takes all rules out, those of others too, and forgets what fired and what census counted.",
+        group: GROUP,
+    },
+    Entry {
+        name: "census",
+        call: "census(true)",
+        says: "Counts the operations of every fault point from now on, from 0; census(false) ends it.",
+        group: GROUP,
+    },
+    Entry {
+        name: "operations",
+        call: "operations() -> array of #{point, channel, count}",
+        says: "What census has counted: how far nth(N) can go. `channel` is () for operations of none.",
         group: GROUP,
     },
     Entry {
@@ -49,6 +75,16 @@ pub(super) fn register(engine: &mut Engine, session: &Rc<Session>) {
     let it = session.clone();
     engine.register_fn("disarm", move |id: INT| disarm(&it, id));
     let it = session.clone();
+    engine.register_fn("fault_named", move |name: &str| wake(&it, name));
+    let it = session.clone();
+    engine.register_fn("fault_clear", move || -> Result<(), Failure> { desk(&it)?.clear().map_err(failed) });
+    let it = session.clone();
+    engine.register_fn("census", move |on: bool| -> Result<(), Failure> {
+        desk(&it)?.census(on).map_err(failed)
+    });
+    let it = session.clone();
+    engine.register_fn("operations", move || operations(&it));
+    let it = session.clone();
     engine.register_fn("faults", move || -> Result<Array, Failure> {
         let rules = desk(&it)?.rules().map_err(failed)?;
         Ok(rules.iter().map(|armed| armed_shown(armed).into()).collect())
@@ -60,14 +96,38 @@ pub(super) fn register(engine: &mut Engine, session: &Rc<Session>) {
     });
 }
 
-fn arm(session: &Session, rule: &str) -> Result<INT, Failure> {
-    let rule: Rule = rule.parse().map_err(|error| failed(format!("{error}")))?;
+fn arm(session: &Session, text: &str) -> Result<Dynamic, Failure> {
+    let rules = expand(text).map_err(|error| failed(format!("{error}")))?;
     let desk = desk(session)?.clone();
-    let id = desk.arm(rule).map_err(failed)?;
-    // A device program outlives the script: the next one must not meet this one's rules. Who has disarmed it already
-    // does no harm.
-    session.undos.add(format!("fault rule {id} is still armed"), move || desk.disarm(id).map(drop));
-    Ok(int(id))
+    let ids = desk.arm_all(rules).map_err(failed)?;
+    for id in ids.iter().copied() {
+        // A device program outlives the script: the next one must not meet this one's rules. Who has disarmed it already
+        // does no harm.
+        let desk = desk.clone();
+        session.undos.add(format!("fault rule {id} is still armed"), move || desk.disarm(id).map(drop));
+    }
+    Ok(match ids[..] {
+        [id] => int(id).into(),
+        _ => ids.into_iter().map(|id| Dynamic::from(int(id))).collect::<Array>().into(),
+    })
+}
+
+fn wake(session: &Session, name: &str) -> Result<INT, Failure> {
+    match desk(session)?.arm_named(name).map_err(failed)? {
+        Some(id) => Ok(int(id)),
+        None => Err(failed(format!(
+            "no rule of the name '{name}' rests (armed=command): faults() lists the rules"
+        ))),
+    }
+}
+
+fn operations(session: &Session) -> Result<Array, Failure> {
+    let operations = desk(session)?.operations().map_err(failed)?;
+    let row = |((point, channel), count): ((Point, Option<u8>), u64)| {
+        let channel = channel.map_or(Dynamic::UNIT, |channel| INT::from(channel).into());
+        map([("point", point.name().into()), ("channel", channel), ("count", int(count).into())]).into()
+    };
+    Ok(operations.into_iter().map(row).collect())
 }
 
 fn disarm(session: &Session, id: INT) -> Result<(), Failure> {
@@ -103,15 +163,21 @@ fn armed_shown(armed: &ArmedRule) -> Map {
     ])
 }
 
+/// Where and when, without what.
+fn again(fired: &Fired) -> String {
+    let again = fired.again();
+    let text = again.to_string();
+    text.strip_suffix(&format!(" {}", again.action)).map_or(text.clone(), str::to_owned)
+}
+
 fn fired_shown(fired: &Fired) -> Map {
-    let Fired { rule, nth, op, channel_nth } = fired;
+    let Fired { rule, nth, op, .. } = fired;
     let channel = op.channel.map_or(Dynamic::UNIT, |channel| INT::from(channel).into());
-    let filter = op.channel.map(|channel| format!("[ch={channel}]")).unwrap_or_default();
     map([
         ("rule", rule.to_string().into()),
         ("channel", channel),
         ("nth", int(*nth).into()),
-        ("again", format!("{}{filter}: nth({channel_nth})", rule.point).into()),
+        ("again", again(fired).into()),
         ("address", int(op.address).into()),
     ])
 }

@@ -60,7 +60,7 @@ pub fn run_by(scenario: &Arc<Scenario>, seed: u64, choices: Choices) -> (Report,
     let tally = Tally::default();
     let (theirs, counts) = (scenario.clone(), tally.clone());
     let mut past = world::run(seed, choices, scenario.limits(), move || {
-        let faults = FaultBook::new(theirs.fault.iter().map(|rule| rule.0.clone()));
+        let faults = FaultBook::new(theirs.rules());
         everything(&theirs, seed, &faults, &counts);
     });
     let taken = std::mem::take(&mut past.taken);
@@ -282,7 +282,7 @@ fn end(scenario: &Scenario, driver: &Driver, channels: Vec<Channel>, faults: &Fa
         counts.clone()
     });
     let clean = counts.failed.is_empty() && !stops(scenario);
-    let tolerant = tally.trial || scenario.fault.iter().any(|rule| rule.0.point == Point::Register);
+    let tolerant = tally.trial || scenario.rules().iter().any(|rule| rule.point == Point::Register);
     for (number, channel) in channels.iter().enumerate() {
         found.extend(judge::completions(number, channel, &counts, clean, tolerant));
     }

@@ -43,7 +43,8 @@
 //! interrupts = 200            # messages raised, 1 to 1000000
 //! dpcs = 4                    # processors asked for by each, 1 to 32
 //!
-//! fault = []                  # rules, at the top: for example ["msix: nth(3) drop"]
+//! fault = []                  # rules, at the top: for example ["msix: nth(3) drop", "errata:tbg0-spurious-parity"]; or
+//!                             # [[fault]] tables with the same words as keys, see `ioat_stage::fault::Written`
 //!
 //! [limits]
 //! events = 200000             # trace events, default 200000
@@ -64,6 +65,7 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 
 use ioat_stage::Rule;
+use ioat_stage::fault::{RuleContext, RulePlace, Written, check_all};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use toml::Spanned;
@@ -76,8 +78,8 @@ use super::world::{Limits, Wrong};
 pub struct Scenario {
     /// For reports.
     pub name: String,
-    /// What goes wrong in the device.
-    pub fault: Vec<FaultRule>,
+    /// What goes wrong in the device: rules and errata, each with its place in the file.
+    pub fault: Vec<Spanned<Written>>,
     /// The device.
     pub device: Device,
     /// The driver.
@@ -277,17 +279,6 @@ impl<'de, const MIN: u64, const MAX: u64> Deserialize<'de> for Span<MIN, MAX> {
     }
 }
 
-/// A rule in its one-line form.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct FaultRule(pub Rule);
-
-impl<'de> Deserialize<'de> for FaultRule {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(from)?;
-        text.parse().map(Self).map_err(D::Error::custom)
-    }
-}
-
 impl Default for Device {
     fn default() -> Self {
         Self {
@@ -431,11 +422,7 @@ impl Scenario {
     pub fn parse(text: &str, place: &str) -> Result<Self, ScenarioError> {
         let scenario = toml::from_str::<Spanned<Self>>(text).map_err(|error| {
             let start = error.span().map_or(0, |span| span.start);
-            let before = text.get(..start).unwrap_or(text);
-            let line = before.matches('\n').count() + 1;
-            let written = text.lines().nth(line - 1).unwrap_or("").trim();
-            let said = error.message().split_whitespace().collect::<Vec<_>>().join(" ");
-            ScenarioError::Parse { place: place.to_owned(), line, what: format!("{said} (in `{written}`)") }
+            wrong_line(text, place, start, error.message())
         })?;
         let mut scenario = scenario.into_inner();
         if scenario.name.is_empty() {
@@ -447,7 +434,30 @@ impl Scenario {
             key,
             what,
         })?;
+        scenario.check_faults().map_err(|(start, what)| wrong_line(text, place, start, &what))?;
         Ok(scenario)
+    }
+
+    /// The rules, errata unfolded.
+    #[must_use]
+    pub fn rules(&self) -> Vec<Rule> {
+        self.fault.iter().flat_map(|written| written.get_ref().0.iter().cloned()).collect()
+    }
+
+    /// The same with these rules in place of its own.
+    #[must_use]
+    pub fn with_rules(self, rules: Vec<Rule>) -> Self {
+        // They were written nowhere.
+        Self { fault: rules.into_iter().map(|rule| Spanned::new(0..0, Written(vec![rule]))).collect(), ..self }
+    }
+
+    /// What its rules are held against.
+    #[must_use]
+    pub fn rule_context(&self, place: RulePlace) -> RuleContext {
+        let channels = self.device.channels.get();
+        let vectors = self.device.vectors.map_or(channels, Within::get);
+        let number = |count: u64| u8::try_from(count).unwrap_or(u8::MAX);
+        RuleContext::new(number(channels), number(vectors).into(), place)
     }
 
     /// The limits, in the units of the world.
@@ -455,6 +465,16 @@ impl Scenario {
     pub fn limits(&self) -> Limits {
         let LimitsTable { events, switches, virtual_ms } = self.limits;
         Limits { events, switches, time_ns: virtual_ms.saturating_mul(1_000_000) }
+    }
+
+    /// Rules that can never fire. The error is where the rule begins, and why it is one.
+    fn check_faults(&self) -> Result<(), (usize, String)> {
+        let starts =
+            self.fault.iter().flat_map(|written| written.get_ref().0.iter().map(|_| written.span().start));
+        check_all(&self.rules(), &self.rule_context(RulePlace::Sim)).map_err(|error| {
+            let start = starts.clone().nth(error.index).unwrap_or(0);
+            (start, format!("fault: {error}"))
+        })
     }
 
     /// Whether its keys fit together; the error is a key, and what is wrong with it.
@@ -505,6 +525,15 @@ impl Scenario {
         }
         Ok(())
     }
+}
+
+/// What is wrong at byte `start` of the file.
+fn wrong_line(text: &str, place: &str, start: usize, said: &str) -> ScenarioError {
+    let before = text.get(..start).unwrap_or(text);
+    let line = before.matches('\n').count() + 1;
+    let written = text.lines().nth(line - 1).unwrap_or("").trim();
+    let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
+    ScenarioError::Parse { place: place.to_owned(), line, what: format!("{said} (in `{written}`)") }
 }
 
 impl Client {

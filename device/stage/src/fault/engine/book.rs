@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use super::super::{Access, Action, Point, Rule};
+use super::super::{Access, Action, Point, Rule, RuleContext, SetError, check_all};
 use super::armed::{Armed, ArmedRule, Gate, RuleId};
 use super::census::Census;
 use super::faults::{RuleFaults, bit};
@@ -61,6 +61,7 @@ pub struct FaultBook {
     clock: OnceLock<Clock>,
     /// The clock's time that windows count from.
     start_ns: AtomicU64,
+    context: OnceLock<RuleContext>,
 }
 
 impl FaultBook {
@@ -79,6 +80,7 @@ impl FaultBook {
             gates: Mutex::new(BTreeMap::new()),
             clock: OnceLock::new(),
             start_ns: AtomicU64::new(0),
+            context: OnceLock::new(),
         };
         let armed: Vec<_> = rules.into_iter().map(|rule| book.prepared(rule)).collect();
         book.change(|table| Table::new(armed, table.census.clone()));
@@ -94,6 +96,32 @@ impl FaultBook {
             Table::new(all, table.census.clone())
         });
         id
+    }
+
+    /// Arms rules that come from somebody who may be wrong, all of them or none. They are held, together with those that
+    /// are armed already, against the book's context.
+    ///
+    /// # Errors
+    /// The first rule that can never fire, by its place in `rules`.
+    pub fn admit(&self, rules: Vec<Rule>) -> Result<Vec<RuleId>, SetError> {
+        if let Some(context) = self.context.get() {
+            let mut all: Vec<_> = self.rules().into_iter().map(|armed| armed.rule).collect();
+            let before = all.len();
+            all.extend(rules.iter().cloned());
+            // A window of an old rule may be over by now, which is no fault of the new ones: each is looked at alone.
+            check_all(&all, &context.at(0))
+                .map_err(|error| SetError { index: error.index.saturating_sub(before), ..error })?;
+            let context = context.at(self.now_ns().unwrap_or(0));
+            for (index, rule) in rules.iter().enumerate() {
+                rule.check(&context).map_err(|error| SetError { index, error })?;
+            }
+        }
+        Ok(rules.into_iter().map(|rule| self.arm(rule)).collect())
+    }
+
+    /// What [`admit`](Self::admit) holds rules against. False if there is one already.
+    pub fn set_context(&self, context: RuleContext) -> bool {
+        self.context.set(context).is_ok()
     }
 
     /// Arms the rules of this name that rest (`armed=command`). The number of one; none if no such rule is there.

@@ -58,6 +58,11 @@ impl Faults for RuleFaults {
         self.table.asked & INSIDE != 0 || self.table.early
     }
 
+    fn idle(&mut self) -> bool {
+        self.renew();
+        self.table.asked == 0
+    }
+
     fn foresees(&mut self, point: Point, op: &Op) -> Verdict {
         self.renew();
         let hit = self.table.at(point).iter().find(|armed| armed.would_hit(op, || self.book.now_ns()))?;

@@ -13,7 +13,6 @@ use crate::experiments::observation::Observation;
 use crate::experiments::place::setup::Setup;
 use crate::experiments::place::{self, Golden, Infra, Limits, Place};
 use crate::experiments::plan;
-use crate::sim::scenario::FaultRule;
 use crate::sim::schedule::Choices;
 use crate::sim::trial::{self, Trial};
 use crate::sim::{Scenario, run_by};
@@ -64,8 +63,7 @@ impl Simulator {
     }
 
     fn seed(&mut self, candidate: &Candidate, choices: Choices) -> Played {
-        let fault = candidate.rules.iter().cloned().map(FaultRule).collect();
-        let scenario = Arc::new(Scenario { fault, ..candidate.scenario.clone() });
+        let scenario = Arc::new(candidate.scenario.clone().with_rules(candidate.rules.clone()));
         let (report, taken) = run_by(&scenario, candidate.seed, choices);
         self.stuck += u64::from(report.stuck);
         Played {

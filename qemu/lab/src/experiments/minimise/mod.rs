@@ -107,7 +107,7 @@ fn comes_back(meant: &Meant) -> Result<bool, Infra> {
 /// # Errors
 /// [`SearchError`].
 pub fn minimise_seed(scenario: &Scenario, seed: u64, search: &Search<'_>) -> Result<Minimised, SearchError> {
-    let rules: Vec<Rule> = scenario.fault.iter().map(|rule| rule.0.clone()).collect();
+    let rules: Vec<Rule> = scenario.rules();
     let mut simulator = Simulator::of_scenario();
     let first = Candidate { rules, scenario: scenario.clone(), seed };
     let minimum = search.minimum(&first, &mut simulator)?;

@@ -232,7 +232,7 @@ mod tests {
     fn what_is_written_reads_as_what_it_was() {
         for (name, _) in SHIPPED {
             let read = Scenario::load(name).unwrap();
-            let rules: Vec<_> = read.fault.iter().map(|rule| rule.0.clone()).collect();
+            let rules: Vec<_> = read.rules();
             let text = scenario(&read, &rules);
             let again = Scenario::parse(&text, name).unwrap_or_else(|error| panic!("{error}\n{text}"));
             assert_eq!(format!("{again:?}"), format!("{read:?}"), "{text}");
