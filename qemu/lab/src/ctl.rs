@@ -48,6 +48,11 @@ Examples:
   netdma-lab ctl /tmp/dma.ctl help
   netdma-lab ctl /tmp/dma.ctl query-channels
   netdma-lab ctl /tmp/dma.ctl fault-arm rule='msix[ch=0]: nth(1) drop'
+  netdma-lab ctl /tmp/dma.ctl fault-arm rule='gone = register[armed=command]: always all-ones'
+  netdma-lab ctl /tmp/dma.ctl fault-arm name=gone
+  netdma-lab ctl /tmp/dma.ctl fault-arm rule=errata:bwd-msix-wipe
+  netdma-lab ctl /tmp/dma.ctl fault-census switch=on
+  netdma-lab ctl /tmp/dma.ctl query-operations
   netdma-lab ctl /tmp/dma.ctl channel-pause channel=0
   netdma-lab ctl /tmp/dma.ctl --events --json
 

@@ -2,11 +2,11 @@
 
 use std::fmt;
 
+use ioat_spec::ChannelState;
 use ioat_spec::register::CHANNELS_MAX;
-use ioat_spec::{ChannelState, Control, Opcode};
 
 use super::action::unsigned;
-use super::{Access, Described, Op, Point, Range, Register};
+use super::{Described, FILTERS, Flags, Op, Operation, Point, Range, Register};
 
 /// One filter. All of a rule's filters must match.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -41,183 +41,6 @@ pub enum Filter {
     After(String),
     /// `armed=command`: once somebody says so.
     ByCommand,
-}
-
-/// A filter's word, its form, what it means, and a rule that has it.
-#[derive(Clone, Copy, Debug)]
-pub struct Form {
-    /// The word.
-    pub word: &'static str,
-    /// How it is written.
-    pub form: &'static str,
-    /// What it means.
-    pub says: &'static str,
-    /// A rule.
-    pub example: &'static str,
-}
-
-const fn form(word: &'static str, form: &'static str, says: &'static str, example: &'static str) -> Form {
-    Form { word, form, says, example }
-}
-
-/// All filters.
-pub const FILTERS: &[Form] = &[
-    form("ch", "ch=N|none", "operations of this channel; `none`: of no channel", "msix[ch=0]: nth(3) drop"),
-    form(
-        "reg",
-        "reg=NAME",
-        "accesses that touch this register, of every channel unless `ch` names one",
-        "register[ch=0, reg=CHANSTS]: nth(2) all-ones",
-    ),
-    form(
-        "offset",
-        "offset=A..B",
-        "accesses that touch these bytes of BAR0, or of configuration space",
-        "register[offset=0x2000..0x2040, op=write]: always drop",
-    ),
-    form(
-        "addr",
-        "addr=A..B",
-        "operations that touch these bus addresses",
-        "write[addr=0x10000..0x11000]: nth(1) drop",
-    ),
-    form("src", "src=A..B", "descriptors that read from there", "read[src=0x10000..0x20000]: every(2) zeros"),
-    form("dst", "dst=A..B", "descriptors that write there", "copy[dst=0x10000]: nth(1) corrupt(0)"),
-    form("desc", "desc=A..B", "descriptors that lie there", "fetch[desc=0x8000]: nth(2) halt(descriptor)"),
-    form(
-        "op",
-        "op=read|write|copy|fill|null|xor|pq",
-        "accesses of this direction, or descriptors of this operation",
-        "copy[op=fill]: nth(1) corrupt(0)",
-    ),
-    form(
-        "size",
-        "size=A..B",
-        "of so many bytes: of the descriptor, or of the access",
-        "copy[size=4096..65537]: nth(2) corrupt(17, 0x80)",
-    ),
-    form(
-        "flags",
-        "flags=FLAG[+...]",
-        "descriptors that have all of interrupt, completion, fence, source-page-break, destination-page-break",
-        "complete[flags=interrupt+completion]: nth(2) drop",
-    ),
-    form("vector", "vector=N", "messages of this vector", "msix[vector=1]: nth(1) duplicate"),
-    form(
-        "state",
-        "state=armed|active|idle|suspended|halted",
-        "while the channel is in this state",
-        "state[state=suspended]: nth(1) drop",
-    ),
-    form(
-        "t",
-        "t=A..B",
-        "while the device's clock, since its start, is there: `t=1ms..2ms`, `t=5ms..`",
-        "msix[t=1ms..20ms]: always drop",
-    ),
-    form(
-        "after",
-        "after=NAME",
-        "once the rule of this name has fired; what came before is not counted",
-        "register[after=lost, reg=CHANSTS]: nth(1) all-ones",
-    ),
-    form(
-        "armed",
-        "armed=command",
-        "once somebody says so: `fault-arm` with the rule's name",
-        "gone = register[armed=command]: always all-ones",
-    ),
-];
-
-/// What kind of operation.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[expect(missing_docs, reason = "each is its own word")]
-pub enum Operation {
-    Read,
-    Write,
-    Copy,
-    Fill,
-    Null,
-    Xor,
-    Pq,
-}
-
-impl Operation {
-    /// All of them, with their words.
-    pub const ALL: [(Self, &'static str); 7] = [
-        (Self::Read, "read"),
-        (Self::Write, "write"),
-        (Self::Copy, "copy"),
-        (Self::Fill, "fill"),
-        (Self::Null, "null"),
-        (Self::Xor, "xor"),
-        (Self::Pq, "pq"),
-    ];
-
-    /// The direction, if that is what it is.
-    #[must_use]
-    pub const fn access(self) -> Option<Access> {
-        match self {
-            Self::Read => Some(Access::Read),
-            Self::Write => Some(Access::Write),
-            _ => None,
-        }
-    }
-
-    fn matches(self, op: &Op) -> bool {
-        match (self.access(), op.described) {
-            (Some(access), _) => op.access == Some(access),
-            (None, Some(described)) => Self::of(described) == Some(self),
-            (None, None) => false,
-        }
-    }
-
-    /// What a descriptor asks for; none for what has no word here.
-    fn of(described: Described) -> Option<Self> {
-        let control = Control::from_bits(described.control);
-        Some(match Opcode::from_code(control.opcode())? {
-            Opcode::Copy if control.null() => Self::Null,
-            Opcode::Copy => Self::Copy,
-            Opcode::Fill => Self::Fill,
-            Opcode::Xor | Opcode::XorVal => Self::Xor,
-            Opcode::Pq | Opcode::PqVal | Opcode::PqUp | Opcode::Pq16s | Opcode::PqVal16s => Self::Pq,
-            Opcode::ContextChange => return None,
-        })
-    }
-}
-
-/// Flags of a descriptor's control field; never none.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Flags(u32);
-
-impl Flags {
-    /// The flags that have a word.
-    pub const NAMED: [(u32, &'static str); 5] = [
-        (Control::new().with_int_en(true).into_bits(), "interrupt"),
-        (Control::new().with_cmpl_wr(true).into_bits(), "completion"),
-        (Control::new().with_fence(true).into_bits(), "fence"),
-        (Control::new().with_src_page_break(true).into_bits(), "source-page-break"),
-        (Control::new().with_dst_page_break(true).into_bits(), "destination-page-break"),
-    ];
-
-    /// Those of a control field that have a word; none if no such flag is set.
-    #[must_use]
-    pub fn of(control: u32) -> Option<Self> {
-        let named = Self::NAMED.iter().fold(0, |all, (bit, _)| all | bit);
-        (control & named != 0).then_some(Self(control & named))
-    }
-
-    fn read(text: &str) -> Option<Self> {
-        let bit = |word: &str| Self::NAMED.iter().find(|(_, name)| *name == word.trim()).map(|(bit, _)| *bit);
-        text.split('+').try_fold(0, |all, word| Some(all | bit(word)?)).map(Self)
-    }
-}
-
-impl fmt::Display for Flags {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let set = Self::NAMED.iter().filter(|(bit, _)| self.0 & bit != 0).map(|(_, name)| *name);
-        f.write_str(&set.collect::<Vec<_>>().join("+"))
-    }
 }
 
 /// The states, with their words.
@@ -319,7 +142,7 @@ impl Filter {
             }
             Self::Operation(operation) => operation.matches(op),
             Self::Size(range) => range.contains(op.described.map_or(op.len, |it| it.size.into())),
-            Self::Flags(Flags(bits)) => described(&|it| it.control & bits == *bits),
+            Self::Flags(flags) => described(&|it| flags.all_in(it.control)),
             Self::Vector(vector) => op.vector == Some(*vector),
             Self::State(state) => op.state == Some(*state),
             Self::Time(_) | Self::After(_) | Self::ByCommand => true,

@@ -8,6 +8,10 @@ mod range;
 
 mod register;
 
+mod operation;
+
+mod form;
+
 mod filter;
 
 mod trigger;
@@ -24,6 +28,8 @@ mod errata;
 
 mod error;
 
+mod context;
+
 mod check;
 
 mod engine;
@@ -38,11 +44,14 @@ use ioat_spec::{ChannelState, Control, Opcode};
 use crate::stage::Stage;
 
 pub use action::Action;
-pub use check::{RuleContext, RulePlace, SetError, check_all};
+pub use check::{SetError, check_all};
+pub use context::{RuleContext, RulePlace};
 pub use engine::{ArmedRule, Clock, FaultBook, Fired, OnFired, RuleFaults, RuleId};
 pub use errata::{ERRATA, Erratum, expand, expand_all};
 pub use error::RuleError;
-pub use filter::{FILTERS, Filter, Flags, Form, Operation};
+pub use filter::Filter;
+pub use form::{FILTERS, Form};
+pub use operation::{Flags, Operation};
 pub use range::Range;
 pub use register::Register;
 pub use rule::{Channels, Rule, SHAPE};

@@ -201,6 +201,13 @@ fn a_sequence_needs_a_name_that_is_there_and_no_circle() {
     assert!(twice.0 == 1 && twice.1.contains("expected a name that no other rule has"), "{twice:?}");
 }
 
+/// The engine keeps rules and counts by it.
+#[test]
+fn a_points_number_is_its_place_in_all() {
+    let numbers: Vec<_> = Point::ALL.iter().map(|point| *point as usize).collect();
+    assert_eq!(numbers, (0..Point::ALL.len()).collect::<Vec<_>>());
+}
+
 #[test]
 fn a_seed_is_given_to_those_that_have_none() {
     let seeded = |text: &str| text.parse::<Rule>().unwrap().seeded(5).to_string();

@@ -3,7 +3,8 @@
 use std::fmt;
 
 use super::action::{call, unsigned};
-use super::filter::{Form, names};
+use super::filter::names;
+use super::form::{Form, form};
 
 /// One trigger. All of a rule's triggers must hold.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -44,10 +45,6 @@ pub const TRIGGERS: &[Form] = &[
         "msix: p(0.5) times(2) drop",
     ),
 ];
-
-const fn form(word: &'static str, form: &'static str, says: &'static str, example: &'static str) -> Form {
-    Form { word, form, says, example }
-}
 
 /// A probability in billionths, and what chooses.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
