@@ -11,7 +11,7 @@ use crate::complete::Permit;
 use crate::counters::{Counters, Hold};
 use crate::deviation::Deviation;
 use crate::doorbell::Rung;
-use crate::fetch::{ALIGNMENT_MASK, Position};
+use crate::fetch::{ALIGNMENT_MASK, Position, Slot};
 use crate::lint::ChannelLint;
 use crate::msix::Latch;
 use crate::postponed::{Owner, Postponed, What};
@@ -63,6 +63,12 @@ pub(crate) enum Owed {
     Fetch,
     /// It was translated; from the reservation of its completion.
     Planned(Operation),
+    /// Its data is in place and its interrupt was sent; from its word.
+    Word {
+        /// Without its interrupt.
+        slot: Slot,
+        permit: Permit,
+    },
     /// From where its data stands.
     Data {
         operation: Operation,

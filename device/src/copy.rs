@@ -43,7 +43,7 @@ pub(crate) fn run<'m, M: GuestMemory, F: Faults, T: Scribe>(
     if F::ACTIVE {
         deviant::judge(&operation, path)?;
     }
-    operation.at += if altered(path) {
+    operation.at += if altered(&operation, path) {
         match deviant::move_piece(&operation, path) {
             Ok(len) => len,
             Err(chanerr) => return Err(failed(&operation, chanerr, path)),
@@ -73,7 +73,7 @@ pub(crate) fn rest<M: GuestMemory, F: Faults, T: Scribe>(
         if signal.says(Signal::PARK) || path.memory.yield_requested() {
             return Err(Unfinished::Remains(operation));
         }
-        let moved = if altered(path) {
+        let moved = if altered(&operation, path) {
             deviant::move_piece(&operation, path)
         } else {
             piece(&operation, path.memory).map(|piece| move_piece(&piece, &operation))
@@ -127,8 +127,13 @@ fn move_piece(piece: &Ranges<'_>, operation: &Operation) -> u64 {
 
 /// A fault has the data move otherwise.
 #[inline(always)]
-fn altered<M: GuestMemory, F: Faults, T: Scribe>(path: &mut Path<'_, M, F, T>) -> bool {
-    path.deviation().is_some_and(|deviation| deviation.verdicts.alter())
+fn altered<M: GuestMemory, F: Faults, T: Scribe>(
+    operation: &Operation,
+    path: &mut Path<'_, M, F, T>,
+) -> bool {
+    F::ACTIVE
+        && operation.kind.moves()
+        && path.deviation().is_some_and(|deviation| deviation.verdicts.alter())
 }
 
 /// A rule fired at this stage.

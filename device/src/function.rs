@@ -203,7 +203,7 @@ impl<F: Faults, T: Trace> Function<F, T> {
         if killed {
             drop(channel);
             // Nobody waits for the other channels: their runs are abandoned.
-            let _ = self.remove(None);
+            let _ = self.kill();
             return Finished { memory, more: false };
         }
         Finished { memory, more: channel.has_work() && self.unaffiliated.bus_master() }
@@ -247,6 +247,7 @@ impl<F: Faults, T: Trace> Function<F, T> {
             generation: channel.generation,
             chan_cmp: channel.kept.chan_cmp,
             err_cmp_en: channel.kept.chan_ctrl.err_cmp_en(),
+            vector: self.unaffiliated.vector_of(channel.number),
             chan_err_msk: channel.kept.chan_err_msk,
             transfer_max_bytes: self.profile.transfer_max_bytes(),
             capability: self.profile.dma_capability,

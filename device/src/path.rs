@@ -1,7 +1,7 @@
 //! What stages 2 to 5 of one run work with.
 
 use ioat_spec::{ChanErr, ChannelState, DmaCapability};
-use ioat_stage::{Event, Executed, Faults, Mark, Op, Point, Stage, Verdict};
+use ioat_stage::{Action, Event, Executed, Faults, Mark, Op, Point, Stage, Verdict};
 
 use crate::deviation::Deviation;
 use crate::fetch::Slot;
@@ -17,6 +17,8 @@ pub(crate) struct Terms {
     pub(crate) chan_cmp: u64,
     /// CHANCTRL.ERR_CMP_EN.
     pub(crate) err_cmp_en: bool,
+    /// The channel's vector, if there is one.
+    pub(crate) vector: Option<u16>,
     /// CHANERRMSK.
     pub(crate) chan_err_msk: ChanErr,
     /// XFERCAP in bytes.
@@ -47,6 +49,21 @@ impl<M: GuestMemory, F: Faults, T: Scribe> Path<'_, M, F, T> {
     #[inline(always)]
     pub(crate) fn deviation(&mut self) -> Option<&mut Deviation> {
         if F::ACTIVE { self.deviation.as_deref_mut() } else { None }
+    }
+
+    /// The fault `early` of a message will befall this descriptor's interrupt. Stage 6 counts it; here it is only foreseen.
+    #[inline(always)]
+    pub(crate) fn interrupts_early(&mut self, slot: &Slot) -> bool {
+        F::ACTIVE && slot.control.int_en() && self.foresees_early(slot)
+    }
+
+    #[cold]
+    fn foresees_early(&mut self, slot: &Slot) -> bool {
+        let Terms { channel, vector, .. } = *self.terms;
+        let (address, state) = (u64::from(vector.unwrap_or(0)), Some(ChannelState::Active));
+        let op =
+            Op { channel: Some(channel), sequence: slot.sequence, address, vector, state, ..Op::default() };
+        self.faults.foresees(Point::Msix, &op) == Some(Action::Early)
     }
 
     /// Asks for the verdict on one operation.

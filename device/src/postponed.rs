@@ -221,7 +221,7 @@ impl<F: Faults, T: Trace> Function<F, T> {
 }
 
 /// Stores as much as is mapped, in address order: what is not is not the device's to write.
-fn store<M: GuestMemory>(memory: &M, iova: u64, bytes: &[u8]) {
+pub(crate) fn store<M: GuestMemory>(memory: &M, iova: u64, bytes: &[u8]) {
     let mut done = 0;
     while let Some(rest) = bytes.get(done..).filter(|rest| !rest.is_empty()) {
         let at = iova.wrapping_add(done as u64);

@@ -363,6 +363,9 @@ impl<W: Witness> Progress<'_, W> {
         permit: Permit,
         path: &mut Path<'_, M, F, T>,
     ) -> Flow {
+        if path.interrupts_early(&copied.slot) {
+            return self.aside(path, |progress, _| aside::interrupt_early(copied, permit, progress));
+        }
         self.witness.completing(copied.slot.sequence);
         match complete::retire(copied, permit, self.tally.place.done, self.signals, path) {
             Ok(retired) => {

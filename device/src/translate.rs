@@ -123,14 +123,14 @@ fn describe<M: GuestMemory, F: Faults, T: Scribe>(fetched: &Fetched, path: &mut 
     }
 }
 
-/// Asks for the verdict on an operation that has addresses to translate.
+/// Asks for the verdict on an operation, which is legal.
 #[inline(always)]
 fn judge<M: GuestMemory, F: Faults, T: Scribe>(
     operation: &Operation,
     faulted: &mut bool,
     path: &mut Path<'_, M, F, T>,
 ) -> Result<(), ChanErr> {
-    if !F::ACTIVE || !operation.kind.moves() {
+    if !F::ACTIVE {
         return Ok(());
     }
     let Slot { sequence, destination, size, .. } = operation.slot;

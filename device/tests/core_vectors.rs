@@ -251,7 +251,7 @@ impl Line {
         loop {
             memory = match self.function.begin(channel, memory) {
                 Begin::Nothing(_) => return,
-                Begin::Starting(memory) => memory,
+                Begin::Starting(memory) | Begin::Delayed(memory, _) => memory,
                 Begin::Run(mut run) => {
                     run.run();
                     self.function.finish(run).memory

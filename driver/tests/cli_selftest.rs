@@ -168,6 +168,19 @@ fn all_ones_while_the_engine_is_opened_is_a_device_that_is_gone() {
 }
 
 #[test]
+fn the_drivers_own_points_take_rules_beside_the_devices_and_the_work_is_done() {
+    let rules = ["isr: nth(3) drop", "dpc: nth(2) duplicate", "queue: nth(5) delay(1ms)", "msix: nth(9) drop"];
+    let arguments: Vec<_> = rules.iter().flat_map(|rule| ["--fault", rule]).collect();
+    let ran = selftest(&[&["--json"], arguments.as_slice()].concat());
+    let report = ran.report();
+    assert_eq!((ran.code, &report["failed"]), (0, &0.into()), "{}", details(&report));
+    let fired = report["faults_fired"].as_array().expect("a list").iter();
+    let fired: BTreeSet<_> = fired.filter_map(|fired| fired["rule"].as_str()).collect();
+    assert_eq!(fired, BTreeSet::from(rules));
+    assert!(details(&report).contains("lost interrupt"), "{}", details(&report));
+}
+
+#[test]
 fn an_expected_fault_that_does_not_happen_fails() {
     let ran = selftest(&["--expect-fault"]);
     assert_eq!(ran.code, 1);

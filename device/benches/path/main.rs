@@ -6,6 +6,7 @@
 
 mod bare;
 mod bulk;
+mod faults;
 mod latency;
 mod memory;
 mod queue;
@@ -27,10 +28,11 @@ fn main() {
     report.heading();
     // For a profiler: `-- --only small`.
     let only = std::env::args().skip_while(|argument| argument != "--only").nth(1);
-    let groups: [(&str, Measure); 4] = [
+    let groups: [(&str, Measure); 5] = [
         ("bulk", bulk::measure),
         ("small", small::measure),
         ("tracing", tracing::measure),
+        ("faults", faults::measure),
         ("latency", latency::measure),
     ];
     for (name, measure) in groups {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use ioat_spec::register::channel_base;
 use ioat_spec::{ChanSts, ChannelRegister, Control, Descriptor};
-use ioat_stage::{NoFaults, NoTrace, ThreadPause, Trace};
+use ioat_stage::{Faults, NoFaults, NoTrace, ThreadPause, Trace};
 use vfio_user_ioat::engine::{Engine, Parts};
 use vfio_user_ioat::{InterruptSink, Profile};
 use zerocopy::IntoBytes;
@@ -31,8 +31,8 @@ pub(crate) struct Job {
 }
 
 /// The ring's slots from [`BASE`] on, and the word behind them. The last slot of every batch asks for the word.
-pub(crate) struct Queue<T: Trace + 'static = NoTrace> {
-    engine: Engine<NoFaults, T>,
+pub(crate) struct Queue<T: Trace + 'static = NoTrace, F: Faults + 'static = NoFaults> {
+    engine: Engine<F, T>,
     memory: Arc<Memory>,
     slots: u64,
     batch: u64,
@@ -86,6 +86,19 @@ impl Queue {
 impl<T: Trace + 'static> Queue<T> {
     /// The same, and the engine leaves its events in `trace`.
     pub(crate) fn traced(memory: Arc<Memory>, jobs: &[Job], batch: usize, trace: T) -> Self {
+        Self::with(memory, jobs, batch, trace, |_| NoFaults)
+    }
+}
+
+impl<T: Trace + 'static, F: Faults + 'static> Queue<T, F> {
+    /// The same, and the engine asks `faults`.
+    pub(crate) fn with(
+        memory: Arc<Memory>,
+        jobs: &[Job],
+        batch: usize,
+        trace: T,
+        faults: impl FnMut(Option<u8>) -> F,
+    ) -> Self {
         assert!(jobs.len() >= 2 * batch && jobs.len() % batch == 0);
         write_ring(&memory, BASE, jobs, batch, |iova| iova);
         let parts = Parts {
@@ -96,7 +109,7 @@ impl<T: Trace + 'static> Queue<T> {
             pause: Arc::new(ThreadPause::new()),
             start_latency: Engine::<NoFaults, NoTrace>::START_LATENCY,
         };
-        let engine = Engine::start(parts, |_| NoFaults).expect("threads");
+        let engine = Engine::start(parts, faults).expect("threads");
         engine.config_write(COMMAND, &ENABLE.to_le_bytes());
         let slots = jobs.len() as u64;
         let batch = batch as u64;

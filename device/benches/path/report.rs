@@ -55,7 +55,9 @@ impl Report {
             self.machine["processors"],
             field("load")
         );
-        println!("ratio = figure / baseline; both are the best of rounds that took turns\n");
+        println!(
+            "ratio = figure / baseline; both are the best of rounds that took turns, or their median where it says so\n"
+        );
         row("", "figure", "", "baseline", "ratio", "target", "");
     }
 

@@ -16,15 +16,12 @@ use crate::scribe::Scribe;
 use crate::translate::{Kind, Operation, PIECE_BYTES};
 
 /// Asks for the verdicts on a descriptor's data, once, also if it is moved in several steps; those that end it come first.
-/// What moves nothing is not asked about: nothing could be done to it.
+/// What moves nothing is asked about as a whole only.
 #[cold]
 pub(super) fn judge<M: GuestMemory, F: Faults, T: Scribe>(
     operation: &Operation,
     path: &mut Path<'_, M, F, T>,
 ) -> Result<(), Unfinished> {
-    if !operation.kind.moves() {
-        return Ok(());
-    }
     let asked = path.deviation().is_none_or(|deviation| deviation.verdicts.asked);
     if !asked {
         ask(operation, path);
@@ -47,7 +44,7 @@ fn ask<M: GuestMemory, F: Faults, T: Scribe>(operation: &Operation, path: &mut P
     if !ends(copy) && operation.kind == Kind::Copy {
         read = path.ask(Point::Read, slot.sequence, operation.source, size);
     }
-    if !ends(copy) && !ends(read) {
+    if !ends(copy) && !ends(read) && operation.kind.moves() {
         write = path.ask(Point::Write, slot.sequence, slot.destination, size);
     }
     if let Some(deviation) = path.deviation() {
@@ -67,8 +64,10 @@ fn interrupt<M: GuestMemory, F: Faults, T: Scribe>(
         if let Some(deviation) = path.deviation() {
             deviation.verdicts.write = Some(Action::Short(half));
         }
-        // Memory that is not there is not written: the engine finds no time to say so.
-        let _ = move_piece(operation, path);
+        if operation.kind.moves() {
+            // Memory that is not there is not written: the engine finds no time to say so.
+            let _ = move_piece(operation, path);
+        }
         path.event(Stage::Copy, slot.sequence, slot.destination, slot.size.into(), Mark::Faulted);
     }
     if let Some(deviation) = path.deviation() {

@@ -30,6 +30,7 @@ pub(super) fn carry_on<W: Witness, M: GuestMemory, F: Faults, T: Scribe>(
             go_on(fetched, progress, path)
         }
         Some(Owed::Planned(operation)) => reserve(operation, progress, path),
+        Some(Owed::Word { slot, permit }) => settle(Copied { slot }, permit, progress, path),
         Some(Owed::Data { operation, permit }) => carry_out(operation, permit, progress, path),
         None => Flow::End,
     }
@@ -191,6 +192,23 @@ pub(super) fn complete_early<W: Witness, M: GuestMemory, F: Faults, T: Scribe>(
         }
         Err(refused) => progress.failed(refused, path),
     }
+}
+
+/// The fault `early` of a message: the interrupt now, the word in a later step.
+#[cold]
+pub(super) fn interrupt_early<W: Witness>(
+    copied: Copied,
+    permit: Permit,
+    progress: &mut Progress<'_, W>,
+) -> Flow {
+    let Slot { sequence, control, .. } = copied.slot;
+    let slot = Slot { control: control.with_int_en(false), ..copied.slot };
+    let completed = progress.tally.completed;
+    let noticed = Retired { completed, sequence, notice: Notice::Descriptor, next: 0, len: 0 };
+    *progress.ending = Ending::Stopped(Some(noticed));
+    *progress.wait = Wait::Start;
+    *progress.owed = Some(Owed::Word { slot, permit });
+    Flow::End
 }
 
 /// The fault `drop` of a fetch: the descriptor counts as done, without its data, its word and its interrupt.

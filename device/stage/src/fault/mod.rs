@@ -33,7 +33,7 @@ mod tests;
 
 use std::fmt;
 
-use ioat_spec::ChannelState;
+use ioat_spec::{ChannelState, Control, Opcode};
 
 use crate::stage::Stage;
 
@@ -199,6 +199,19 @@ pub struct Described {
     pub size: u32,
 }
 
+impl Described {
+    /// It moves data: it is no NULL and no context change.
+    #[must_use]
+    pub fn moves(&self) -> bool {
+        let control = Control::from_bits(self.control);
+        match Opcode::from_code(control.opcode()) {
+            Some(Opcode::Copy) => !control.null(),
+            Some(Opcode::ContextChange) => false,
+            _ => true,
+        }
+    }
+}
+
 /// The operation that a stage is about to do: what rules match on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Op {
@@ -220,6 +233,24 @@ pub struct Op {
     pub state: Option<ChannelState>,
 }
 
+impl Op {
+    /// Whether this operation of that point can carry the action out. One that cannot is not counted by a rule.
+    #[must_use]
+    pub fn can(&self, point: Point, action: Action) -> bool {
+        match (point, action) {
+            // There are no data, and no addresses.
+            (Point::Copy, Action::Corrupt { .. }) | (Point::Translate, Action::Misaddress(_)) => {
+                self.described.is_none_or(|described| described.moves())
+            }
+            // All of it is written.
+            (Point::Write | Point::Complete, Action::Short(bytes)) => bytes < self.len,
+            // The word of a halt has no data that it could come before.
+            (Point::Complete, Action::Early) => self.state != Some(ChannelState::Halted),
+            _ => true,
+        }
+    }
+}
+
 /// What the stage shall do with this operation: what the specification says, or this.
 pub type Verdict = Option<Action>;
 
@@ -232,6 +263,12 @@ pub trait Faults: Send {
     /// takes the way of [`NoFaults`].
     fn armed(&mut self) -> bool {
         Self::ACTIVE
+    }
+
+    /// The verdict that [`at`](Self::at) would give on this operation, if it came now. Nothing is counted.
+    fn foresees(&mut self, point: Point, op: &Op) -> Verdict {
+        let _ = (point, op);
+        None
     }
 
     /// The verdict on one operation. Called exactly once per operation, so that counting works.

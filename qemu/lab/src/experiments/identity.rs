@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use super::experiment::Id;
 
 /// The version of the format of journals and of what goes into an id. A change of either is a new campaign.
-pub const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 1;
 
 /// The hashes of a campaign's file.
 pub(super) struct Hashes {

@@ -27,7 +27,11 @@ pub mod class;
 
 pub mod expected;
 
+pub mod signature;
+
 pub mod record;
+
+pub mod journal;
 
 pub mod merge;
 

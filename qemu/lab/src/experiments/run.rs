@@ -1,15 +1,9 @@
-//! `netdma-lab experiment run`.
+//! `netdma-lab experiment run`: plan, run what is not in the journal yet, sum up, and say whether there is news.
 
-use super::exit::{Exit, Trouble};
+mod command;
+mod crew;
+mod outcome;
 
-/// Runs the experiments of a campaign
-#[derive(clap::Args, Debug)]
-pub struct Arguments {}
-
-/// Runs the verb.
-///
-/// # Errors
-/// Always: it is on its way.
-pub fn run(_: &Arguments) -> Result<Exit, Trouble> {
-    Err(Trouble::Infra(anyhow::anyhow!("`experiment run` is not part of this build")))
-}
+pub use command::{Arguments, header, run};
+pub use crew::{Crew, Done, Ended};
+pub use outcome::{outcome, replay_command};

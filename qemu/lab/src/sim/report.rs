@@ -17,11 +17,19 @@ const LAST: usize = 12;
 /// # Errors
 /// What writing to `out` reports.
 pub fn trace(report: &Report, out: &mut impl Write) -> io::Result<()> {
+    lines(&report.events, out)
+}
+
+/// The same, of events.
+///
+/// # Errors
+/// What writing to `out` reports.
+pub fn lines(events: &[Stamped], out: &mut impl Write) -> io::Result<()> {
     for side in [Side::Device, Side::Driver] {
         let program = concat!("netdma-lab ", env!("CARGO_PKG_VERSION"));
         out.write_all(Header::simulated(side, Detail::Stages, program).line().as_bytes())?;
     }
-    for &Stamped { t_ns, side, event } in &report.events {
+    for &Stamped { t_ns, side, event } in events {
         let line = Line { t_ns, side, what: event };
         serde_json::to_writer(&mut *out, &line)?;
         out.write_all(b"\n")?;

@@ -12,6 +12,7 @@ use super::pause::{SimPause, Sink};
 use super::random::Random;
 use super::run::given_back;
 use super::scenario::Scenario;
+use super::schedule::Choices;
 use super::tally::Counts;
 use super::world::{self, Limits, Past, Stamped, Wrong};
 

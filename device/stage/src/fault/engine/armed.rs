@@ -106,21 +106,39 @@ impl Armed {
 
     /// Counts an operation of its point, if it matches. `now_ns` is asked only by a rule with a window.
     pub(super) fn count(&self, op: &Op, now_ns: impl Fn() -> Option<u64>) -> Option<Counted> {
-        if self.only.is_some() && self.only != op.access {
+        if !self.may_count(op) {
             return None;
         }
         let channel_nth = self.by_channel[lane(op.channel)].fetch_add(1, Ordering::Relaxed) + 1;
-        let shut = |gate: &Gate| !gate.load(Ordering::Relaxed);
-        if self.rests.load(Ordering::Relaxed) || self.after.as_ref().is_some_and(shut) {
-            return None;
-        }
-        if !self.rule.filters.iter().all(|filter| filter.matches(self.rule.point, op)) {
-            return None;
-        }
-        if self.window.is_some_and(|window| !now_ns().is_some_and(|now| window.contains(now))) {
+        if !self.matches(op, now_ns) {
             return None;
         }
         Some(Counted { nth: self.seen.fetch_add(1, Ordering::Relaxed) + 1, channel_nth })
+    }
+
+    /// It would fire at this operation, if it came next.
+    pub(super) fn would_hit(&self, op: &Op, now_ns: impl Fn() -> Option<u64>) -> bool {
+        if !self.may_count(op) || !self.matches(op, now_ns) {
+            return false;
+        }
+        let next = |count: &AtomicU64| count.load(Ordering::Relaxed) + 1;
+        let counted =
+            Counted { nth: next(&self.seen), channel_nth: next(&self.by_channel[lane(op.channel)]) };
+        let left = self.times.is_none_or(|times| self.fired.load(Ordering::Relaxed) < times);
+        left && self.rule.triggers.iter().all(|trigger| trigger.hits(counted.nth))
+            && self.chance.is_none_or(|chance| chance.hits(self.draw(chance, op, counted)))
+    }
+
+    fn may_count(&self, op: &Op) -> bool {
+        (self.only.is_none() || self.only == op.access) && op.can(self.rule.point, self.rule.action)
+    }
+
+    fn matches(&self, op: &Op, now_ns: impl Fn() -> Option<u64>) -> bool {
+        let shut = |gate: &Gate| !gate.load(Ordering::Relaxed);
+        !self.rests.load(Ordering::Relaxed)
+            && !self.after.as_ref().is_some_and(shut)
+            && self.rule.filters.iter().all(|filter| filter.matches(self.rule.point, op))
+            && self.window.is_none_or(|window| now_ns().is_some_and(|now| window.contains(now)))
     }
 
     /// It fires at the operation that was counted so.

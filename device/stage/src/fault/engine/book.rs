@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use super::super::{Access, Point, Rule};
+use super::super::{Access, Action, Point, Rule};
 use super::armed::{Armed, ArmedRule, Gate, RuleId};
 use super::census::Census;
 use super::faults::{RuleFaults, bit};
@@ -25,6 +25,8 @@ pub(super) struct Table {
     by_point: [Vec<Arc<Armed>>; Point::ALL.len()],
     /// The points that somebody wants to be asked about.
     pub(super) asked: u32,
+    /// A rule is about a message before its word, which a step has to foresee.
+    pub(super) early: bool,
     pub(super) census: Option<Arc<Census>>,
 }
 
@@ -36,7 +38,9 @@ impl Table {
             by_point[armed.rule.point as usize].push(Arc::clone(armed));
             asked |= bit(armed.rule.point);
         }
-        Self { all, by_point, asked, census }
+        let is_early = |armed: &Arc<Armed>| armed.rule.action == Action::Early;
+        let early = by_point[Point::Msix as usize].iter().any(is_early);
+        Self { all, by_point, asked, early, census }
     }
 
     pub(super) fn at(&self, point: Point) -> &[Arc<Armed>] {

@@ -55,7 +55,13 @@ impl RuleFaults {
 impl Faults for RuleFaults {
     fn armed(&mut self) -> bool {
         self.renew();
-        self.table.asked & INSIDE != 0
+        self.table.asked & INSIDE != 0 || self.table.early
+    }
+
+    fn foresees(&mut self, point: Point, op: &Op) -> Verdict {
+        self.renew();
+        let hit = self.table.at(point).iter().find(|armed| armed.would_hit(op, || self.book.now_ns()))?;
+        Some(hit.rule.action)
     }
 
     fn at(&mut self, point: Point, op: &Op) -> Verdict {

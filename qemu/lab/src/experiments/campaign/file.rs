@@ -27,7 +27,7 @@
 //!
 //! [[set]]                     # rules that are armed together, with every seed
 //! name = "irq and word"       # in the plan and in reports; default the rules
-//! rules = ["msix: nth(3) drop", "complete: nth(4) drop"]
+//! rules = ["msix: nth(3) drop", "complete: nth(4) drop"]     # in one line, as tables, or errata by name
 //! expect = ["masked"]         # if given: classes that are no finding here, and every other one is
 //!
 //! [[known]]                   # findings that are known: the gate is "nothing new"
@@ -47,7 +47,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use ioat_stage::fault::catalog::{self, CATALOG};
-use ioat_stage::fault::{RuleContext, RulePlace, check_all};
+use ioat_stage::fault::{RuleContext, RulePlace, Written, check_all};
 use ioat_stage::{Point, Rule};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
@@ -57,7 +57,7 @@ use super::super::class::Class;
 use super::super::expected::Known;
 use super::super::identity;
 use super::{Campaign, CampaignError, Factors, Filter, PlaceName, RandomRules, Set, Sweep};
-use crate::sim::scenario::{Client, Device, Driver, FaultRule, LimitsTable, Scenario, Span, Storm, Within};
+use crate::sim::scenario::{Client, Device, Driver, LimitsTable, Scenario, Span, Storm, Within};
 
 /// The most seeds of a campaign: more is a typing error.
 const SEEDS_MOST: usize = 1_000_000;
@@ -154,7 +154,7 @@ impl Default for RandomTable {
 #[serde(deny_unknown_fields)]
 struct SetTable {
     name: Option<String>,
-    rules: Spanned<Vec<Spanned<FaultRule>>>,
+    rules: Spanned<Vec<Spanned<Written>>>,
     expect: Option<Vec<Class>>,
 }
 
@@ -378,8 +378,10 @@ fn checked(set: SetTable, place: &PlaceName, scenario: &Scenario, at: &At<'_>) -
     if rules.get_ref().is_empty() {
         return Err(at.error(rules.span().start, "set.rules: found no rule, expected one at least"));
     }
-    let starts: Vec<_> = rules.get_ref().iter().map(|rule| rule.span().start).collect();
-    let rules: Vec<Rule> = rules.into_inner().into_iter().map(|rule| rule.into_inner().0).collect();
+    // An erratum stands for several rules, all of them in its line.
+    let starts = rules.get_ref().iter().flat_map(|it| it.get_ref().0.iter().map(|_| it.span().start));
+    let starts: Vec<_> = starts.collect();
+    let rules: Vec<Rule> = rules.into_inner().into_iter().flat_map(|it| it.into_inner().0).collect();
     check_all(&rules, &context(place, scenario))
         .map_err(|error| at.error(starts.get(error.index).copied().unwrap_or(0), &error.to_string()))?;
     let words = || rules.iter().map(Rule::to_string).collect::<Vec<_>>().join("; ");

@@ -2,6 +2,8 @@
 
 pub mod sim;
 
+pub mod sim_process;
+
 pub mod setup;
 
 pub mod attach;
@@ -78,7 +80,11 @@ pub trait Place {
 /// [`Infra`]: it cannot be had on this machine, or in this build.
 pub fn open(campaign: &Campaign) -> Result<Box<dyn Place>, Infra> {
     match &campaign.place {
-        PlaceName::Sim => Ok(Box::new(sim::SimPlace::new(campaign.scenario.clone()))),
+        PlaceName::Sim => Ok(match sim_process::program() {
+            Some(program) => Box::new(sim_process::SimProcess::new(campaign, program)),
+            // A program that is not ours, such as a test: in this process.
+            None => Box::new(sim::SimPlace::new(campaign.scenario.clone())),
+        }),
         PlaceName::Socket => {
             let setup = setup_of(campaign)?;
             Ok(Box::new(socket::SocketPlace::new(setup, setup::Programs::of_host()?)))

@@ -52,16 +52,21 @@ impl Place for SimPlace {
     }
 
     fn run(&mut self, experiment: &Experiment, limits: &Limits) -> Result<Observation, Infra> {
-        let own = self.scenario.limits();
-        let hang_ns = u64::try_from(limits.hang.as_nanos()).unwrap_or(u64::MAX);
-        let world = WorldLimits { time_ns: own.time_ns.min(hang_ns), ..own };
+        let world = world_limits(&self.scenario, limits);
         let trial = trial::trial(&self.scenario, experiment.seed, &experiment.rules, world);
         Ok(self.observed(trial, limits))
     }
 }
 
+/// The world's limits: the scenario's own, and what the experiment says of a hang.
+pub(crate) fn world_limits(scenario: &Scenario, limits: &Limits) -> WorldLimits {
+    let own = scenario.limits();
+    let hang_ns = u64::try_from(limits.hang.as_nanos()).unwrap_or(u64::MAX);
+    WorldLimits { time_ns: own.time_ns.min(hang_ns), ..own }
+}
+
 /// What the oracle found, as facts of their kinds.
-fn observation(trial: Trial, limits: &Limits) -> Observation {
+pub(crate) fn observation(trial: Trial, limits: &Limits) -> Observation {
     let mut seen = Observation { took_ns: trial.worked_ns, ..Observation::default() };
     let mut conduct = Vec::new();
     for finding in &trial.findings {
