@@ -20,10 +20,10 @@ use std::io::{self, Write};
 
 use anyhow::{Context, bail};
 
-use self::facts::{Facts, Found};
+use self::args::Exercise;
+use self::facts::{Facts, Fired, Found};
 use self::round::Rounds;
 use self::watch::Watch;
-use self::args::Exercise;
 use super::exit::Gone;
 use super::on::{self, Opened};
 
@@ -34,7 +34,7 @@ pub(crate) fn run(config: &Exercise) -> anyhow::Result<()> {
     let found = Found::default();
     let json = config.json || config.serve;
     let watch = Watch::start(found.clone(), move |facts| drop(say(facts, json)));
-    let mut rounds = Rounds::new(config, opened.device.clone(), found, watch);
+    let mut rounds = Rounds::new(config, &opened, found, watch);
     if config.serve {
         return serve::run(config, &opened, &mut rounds);
     }
@@ -48,6 +48,7 @@ fn once(config: &Exercise, opened: &Opened, rounds: &mut Rounds<'_>) -> anyhow::
     }
     let mut facts = rounds.run(config.workload.clone())?;
     disarm(opened);
+    facts.fired = opened.fired().iter().map(Fired::from).collect();
     facts.extend(rounds.end());
     say(&facts, config.json)?;
     match facts.first_failure() {
@@ -59,13 +60,11 @@ fn once(config: &Exercise, opened: &Opened, rounds: &mut Rounds<'_>) -> anyhow::
     }
 }
 
-/// Whether the driver works on is judged without the fault. Only the device in this process is ours to mend; whoever
-/// armed rules in another one disarms them between `run` and `end`.
+/// Whether the driver works on is judged without the fault. Rules in another process are not ours: whoever armed them there
+/// disarms them between `run` and `end`.
 fn disarm(opened: &Opened) {
-    if let Some(faults) = &opened.faults {
-        for armed in faults.rules() {
-            faults.disarm(armed.id);
-        }
+    for armed in opened.faults.rules() {
+        opened.faults.disarm(armed.id);
     }
 }
 

@@ -6,20 +6,23 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use ioat_stage::FaultBook;
 use netdma::client::{Channel, ChannelOptions, Driver, Error, Options};
 use netdma::hw::Device;
 
+use super::args::Exercise;
 use super::facts::{Facts, Found, Kind};
 use super::task::{Left, Task};
 use super::watch::Watch;
 use super::workload::{Percents, Weights, Workload};
-use super::args::Exercise;
 use crate::cli::exit::Usage;
+use crate::cli::on::Opened;
 
 /// Rounds on one device.
 pub(crate) struct Rounds<'a> {
     config: &'a Exercise,
     device: Device,
+    faults: Arc<FaultBook>,
     found: Found,
     watch: Watch,
     /// What the last run left open.
@@ -37,8 +40,9 @@ struct Open {
 }
 
 impl<'a> Rounds<'a> {
-    pub(crate) fn new(config: &'a Exercise, device: Device, found: Found, watch: Watch) -> Self {
-        Self { config, device, found, watch, open: None, files: None }
+    pub(crate) fn new(config: &'a Exercise, opened: &Opened, found: Found, watch: Watch) -> Self {
+        let (device, faults) = (opened.device.clone(), opened.faults.clone());
+        Self { config, device, faults, found, watch, open: None, files: None }
     }
 
     /// How many channels the engine has; for this a driver is opened and closed again.
@@ -104,7 +108,7 @@ impl<'a> Rounds<'a> {
 
     fn options(&self) -> Options {
         let Exercise { processors, watchdog, timeout, .. } = *self.config;
-        Options { processors, watchdog, timeout, ..Options::default() }
+        Options { processors, watchdog, timeout, faults: Some(self.faults.clone()), ..Options::default() }
     }
 
     fn reset(&self, workload: &Workload) -> anyhow::Result<()> {
@@ -129,8 +133,7 @@ impl<'a> Rounds<'a> {
     fn channels(&self, driver: &Driver, count: usize) -> Result<Vec<Channel>, Error> {
         let Exercise { ring_slots, completion, spread, .. } = *self.config;
         let options = ChannelOptions { ring_slots, completion, spread, ..ChannelOptions::default() };
-        let mut channels =
-            (0..count).map(|_| driver.channel(options)).collect::<Result<Vec<_>, _>>()?;
+        let mut channels = (0..count).map(|_| driver.channel(options)).collect::<Result<Vec<_>, _>>()?;
         channels.sort_by_key(Channel::index);
         Ok(channels)
     }
@@ -167,7 +170,10 @@ impl<'a> Rounds<'a> {
                 self.found.note(Kind::Corruption, text);
             }
             if stats.lost_interrupts_recovered > 0 {
-                let text = format!("channel {index}: {} lost interrupts found by looking", stats.lost_interrupts_recovered);
+                let text = format!(
+                    "channel {index}: {} lost interrupts found by looking",
+                    stats.lost_interrupts_recovered
+                );
                 self.found.note(Kind::Recovery, text);
             }
         }
@@ -237,7 +243,10 @@ impl<'a> Rounds<'a> {
         match self.channels(driver, count) {
             Ok(again) => drop(again),
             Err(error) => {
-                self.found.note(Kind::Corruption, format!("leak: channels that were given back cannot be had again: {error}"));
+                self.found.note(
+                    Kind::Corruption,
+                    format!("leak: channels that were given back cannot be had again: {error}"),
+                );
             }
         }
     }
@@ -247,7 +256,8 @@ impl<'a> Rounds<'a> {
         let Ok(now) = fs::read_dir("/proc/self/fd").map(Iterator::count) else { return };
         match self.files {
             Some(first) if now > first => {
-                let text = format!("leak: {now} open descriptors after the round, {first} after the first one");
+                let text =
+                    format!("leak: {now} open descriptors after the round, {first} after the first one");
                 self.found.note(Kind::Corruption, text);
                 // The next round is judged for itself.
                 self.files = Some(now);

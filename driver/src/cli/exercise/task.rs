@@ -214,7 +214,9 @@ impl Working {
                 other => return other,
             }
         }
-        self.task.found.note(Kind::Hang, format!("channel {}: it stays suspended", self.task.channel.index()));
+        self.task
+            .found
+            .note(Kind::Hang, format!("channel {}: it stays suspended", self.task.channel.index()));
         Err(Error::Aborted)
     }
 
@@ -230,7 +232,8 @@ impl Working {
         if outcome.is_ok() {
             for earlier in self.open.iter().take(chosen) {
                 if earlier.submission.try_poll().is_none() {
-                    let text = format!("channel {channel}: batch {number} is done, batch {} is not", earlier.number);
+                    let text =
+                        format!("channel {channel}: batch {number} is done, batch {} is not", earlier.number);
                     self.task.found.note(Kind::Corruption, text);
                 }
             }

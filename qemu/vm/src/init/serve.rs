@@ -37,7 +37,13 @@ pub(crate) fn harness(plan: Plan, prepared: Result<(), String>) -> Result<(), St
         return Err(why);
     }
     port.send_message(Kind::Hello, 0, &hello());
-    let server = Server { port, processes: Processes::reaping(), plan, running: Mutex::default(), inputs: Mutex::default() };
+    let server = Server {
+        port,
+        processes: Processes::reaping(),
+        plan,
+        running: Mutex::default(),
+        inputs: Mutex::default(),
+    };
     let server: &'static Server = Box::leak(Box::new(server));
     if server.plan.mode == Mode::Shell {
         thread::spawn(move || process::shell_until_its_end(server));

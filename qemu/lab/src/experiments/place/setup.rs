@@ -71,11 +71,15 @@ impl Setup {
 fn client(scenario: &Scenario) -> Result<&Client, SetupError> {
     let wrong = |key: &str, what: String| Err(SetupError { key: key.to_owned(), what });
     let [client] = scenario.client.as_slice() else {
-        let what = format!("found {}, expected one: this place runs one kind of clients", scenario.client.len());
+        let what =
+            format!("found {}, expected one: this place runs one kind of clients", scenario.client.len());
         return wrong("client", what);
     };
     if !scenario.storm.is_empty() {
-        return wrong("storm", "found one, expected none: only the simulator has interrupts from nowhere".into());
+        return wrong(
+            "storm",
+            "found one, expected none: only the simulator has interrupts from nowhere".into(),
+        );
     }
     if client.api != Api::Client {
         return wrong("client.api", "found \"contract\", expected \"client\" in this place".into());
@@ -84,7 +88,10 @@ fn client(scenario: &Scenario) -> Result<&Client, SetupError> {
         return wrong("client.channels", "expected none in this place: task i uses channel i".into());
     }
     if scenario.device.lint {
-        return wrong("device.lint", "found true, expected false: only the simulator takes a violation for a finding".into());
+        return wrong(
+            "device.lint",
+            "found true, expected false: only the simulator takes a violation for a finding".into(),
+        );
     }
     let only_there = [("client.forget", client.forget.get()), ("client.gap_us", client.gap_us.get())];
     match only_there.into_iter().find(|(_, value)| *value != 0) {
@@ -136,7 +143,8 @@ mod tests {
 
     #[test]
     fn a_scenario_becomes_two_command_lines() {
-        let setup = setup("[device]\nchannels = 3\n[driver]\npolled = true\n[[client]]\nbatch = [2, 5]\n").unwrap();
+        let setup =
+            setup("[device]\nchannels = 3\n[driver]\npolled = true\n[[client]]\nbatch = [2, 5]\n").unwrap();
         assert_eq!(setup.device[..2], ["--channels", "3"]);
         let flags = setup.exercise.join(" ");
         assert!(flags.contains("--batch 2..=5") && flags.ends_with("--polled"), "{flags}");

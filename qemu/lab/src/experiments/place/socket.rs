@@ -97,7 +97,8 @@ impl Place for SocketPlace {
         let Passed { mut facts, spent, lost } = match passed {
             Ok(passed) => passed,
             Err(error) => {
-                let death = device.death().map_or_else(|| "it runs on".to_owned(), |status| status.to_string());
+                let death =
+                    device.death().map_or_else(|| "it runs on".to_owned(), |status| status.to_string());
                 let words = format!("the device program: {death}: {}", device.last_words());
                 self.pair = None;
                 return Err(Infra(error.context(words)));
@@ -121,7 +122,7 @@ fn tampers(experiment: &Experiment) -> bool {
 
 /// The device died: by its rule, which is what the experiment is about; or else nobody knows what the driver was up against.
 fn bury(device: &DeviceProcess, mark: usize, lost: &Infra, facts: &mut Observation) {
-    facts.fired = device.fired_since(mark);
+    facts.fired.splice(..0, device.fired_since(mark));
     let death = device.death().map_or_else(|| "it runs on".to_owned(), |status| status.to_string());
     let killed = facts.fired.iter().any(|fired| fired.rule.ends_with(" kill"));
     facts.device.insert("ended".to_owned(), death.clone().into());

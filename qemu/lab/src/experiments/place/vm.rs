@@ -146,7 +146,8 @@ impl Place for VmPlace {
         let harmless = self.harmless.clone();
         let guest = self.guest()?;
         let passed = ours::experiment(&mut guest.driver, &mut guest.device, experiment, limits);
-        let passed = passed.and_then(|mut passed| guest.listen(&harmless, &mut passed.facts).map(|()| passed));
+        let passed =
+            passed.and_then(|mut passed| guest.listen(&harmless, &mut passed.facts).map(|()| passed));
         match passed {
             Ok(Passed { mut facts, spent, lost }) => {
                 facts.infra.extend(lost.map(|lost| format!("the device does not answer: {lost}")));
