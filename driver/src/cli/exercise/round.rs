@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use ioat_stage::FaultBook;
 use netdma::client::{Channel, ChannelOptions, Driver, Error, Options};
-use netdma::hw::Device;
+use netdma::hw::{Device, Space};
 
 use super::args::Exercise;
 use super::facts::{Facts, Found, Kind};
@@ -17,6 +17,11 @@ use super::watch::Watch;
 use super::workload::{Percents, Weights, Workload};
 use crate::cli::exit::Usage;
 use crate::cli::on::Opened;
+
+/// PCI's command register, and what is needed of it here.
+const COMMAND: u64 = 0x04;
+const COMMAND_MEMORY: u16 = 1 << 1;
+const COMMAND_BUS_MASTER: u16 = 1 << 2;
 
 /// Rounds on one device.
 pub(crate) struct Rounds<'a> {
@@ -111,11 +116,15 @@ impl<'a> Rounds<'a> {
         Options { processors, watchdog, timeout, faults: Some(self.faults.clone()), ..Options::default() }
     }
 
+    /// Power-on state, but for the command register: DMA is allowed.
     fn reset(&self, workload: &Workload) -> anyhow::Result<()> {
         if workload.reset {
-            self.device.registers.reset().context("resetting the function")?;
+            return self.device.registers.reset().context("resetting the function");
         }
-        Ok(())
+        // Whoever has reset it behind the bus's back has cleared the command register.
+        let command = self.device.read16(Space::Config, COMMAND).context("reading COMMAND")?;
+        let allowed = command | COMMAND_MEMORY | COMMAND_BUS_MASTER;
+        self.device.write16(Space::Config, COMMAND, allowed).context("writing COMMAND")
     }
 
     /// A driver, and the channels that the workload asks for, by number.

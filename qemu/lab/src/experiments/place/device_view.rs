@@ -9,6 +9,7 @@ use ioat_stage::fault::{Action, Channels};
 use ioat_stage::{Access, Point, Rule};
 use serde_json::{Map, Value, json};
 use vfio_user_ioat::control::Client;
+use vfio_user_ioat::control::client::ClientError;
 
 use super::Infra;
 use crate::experiments::observation::{Fired, Observation};
@@ -55,7 +56,12 @@ impl DeviceView {
     /// When the device refuses a rule or is gone.
     pub fn begin(&mut self, rules: &[Rule]) -> Result<(), Infra> {
         self.disarm()?;
-        self.earlier = self.client.fired().context("fault-fired").map_err(Infra)?.len();
+        self.earlier = match self.client.execute("fault-clear", Map::new()) {
+            Ok(_) => 0,
+            // A device program that cannot forget what fired keeps the first 4,096.
+            Err(ClientError::Refused { .. }) => self.client.fired().context("fault-fired").map_err(Infra)?.len(),
+            Err(error) => return Err(Infra(anyhow::Error::new(error).context("fault-clear"))),
+        };
         self.before = self.counters()?;
         for rule in rules {
             self.client.arm(rule).with_context(|| format!("arming '{rule}'")).map_err(Infra)?;
