@@ -132,7 +132,10 @@ fn after(device: &mut DeviceView, rules: &[Rule], facts: &mut Observation) -> Re
     seen?;
     device.disarm()?;
     // Nobody can drive a device that left for good; who plugs it in again gives it its power-on state.
-    let left = |rule: &Rule| matches!(rule.action, Action::Remove(_) | Action::Kill);
+    let left = |rule: &Rule| {
+        let stuck = rule.point == Point::Reset && rule.action == Action::Stick;
+        stuck || matches!(rule.action, Action::Remove(_) | Action::Kill)
+    };
     if rules.iter().any(left) && !facts.fired.is_empty() {
         device.reset()?;
     }
