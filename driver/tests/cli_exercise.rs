@@ -100,9 +100,9 @@ fn an_engine_that_never_opened_is_a_failure_and_works_without_the_fault() {
 
 #[test]
 fn a_round_that_does_not_end_is_told_with_its_place() {
-    let rule = ["--fault", "complete: every(1) drop", "--timeout-ms", "60000", "--hang-ms", "300"];
+    let rule = ["--fault", "complete: every(1) drop", "--timeout-ms", "60000", "--hang-ms", "2000"];
     let ran = exercise(&[&["--json", "--channels", "1"], &rule[..]].concat(), "");
-    assert_eq!(first(&ran.facts(), "hangs"), "no end of the workload after 300 ms");
+    assert_eq!(first(&ran.facts(), "hangs"), "no end of the workload after 2000 ms");
     assert_eq!(ran.code, 1);
 }
 

@@ -2,7 +2,8 @@
 //!
 //! Both processes serve experiment after experiment: the function is reset and a driver opened anew for each, and nothing else is
 //! shared. After anything but an answer in order (a crash, a hang, a device that was killed or removed, a connection that was
-//! tampered with) both are started anew. [`SocketPlace::fresh`] starts them for each; see its measured rate in the tests.
+//! tampered with) both are started anew. [`SocketPlace::fresh`] starts them for each: three experiments a second where one pair
+//! for all makes ten (two busy cores).
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
