@@ -83,8 +83,10 @@ impl<F: Faults, T: Trace> Controls for Handle<F, T> {
     }
 
     fn reset(&self) {
-        let effects = self.shared.function.reset();
-        self.shared.apply(effects);
+        // Whoever resets at the bench plugs in what had left the bus.
+        for effects in [self.shared.function.put_back(), self.shared.function.reset()] {
+            self.shared.apply(effects);
+        }
         self.irqs.reset();
     }
 

@@ -1,5 +1,6 @@
 //! The verb's flags, and what they mean once they are checked.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
@@ -29,9 +30,14 @@ pub(crate) struct ExerciseArguments {
     #[arg(long, value_name = "NAME")]
     profile: Option<String>,
 
-    /// sim: deviate, by 'POINT[ch=N]: TRIGGER ACTION'. May be given several times. Disarmed before the clean batches.
+    /// Deviate, by 'POINT[ch=N]: TRIGGER ACTION': the driver's own points (isr, queue, dpc) everywhere, the device's on sim,
+    /// and with --control on a socket. May be given several times. On sim, disarmed before the clean batches
     #[arg(long, value_name = "RULE")]
     fault: Vec<String>,
+
+    /// The control socket of the device program behind --on, for --fault
+    #[arg(long, value_name = "PATH")]
+    control: Option<PathBuf>,
 
     /// Chooses data, sizes and operations [default: a new one, which is printed]
     #[arg(long, value_name = "N")]
@@ -169,10 +175,11 @@ pub(crate) struct Exercise {
 /// Checks it.
 pub(crate) fn check(flags: ExerciseArguments) -> Result<Exercise, Usage> {
     let workload = workload(&flags)?;
-    let ExerciseArguments { on, channels, vectors, profile, fault, ring_slots, processors, .. } = flags;
+    let ExerciseArguments { on, channels, vectors, profile, fault, control, ring_slots, processors, .. } =
+        flags;
     // On another device it is only how many are taken.
     let of_sim = channels.filter(|_| on == "sim");
-    let on = config::on(OnArguments { on, channels: of_sim, vectors, profile, fault, control: None })?;
+    let on = config::on(OnArguments { on, channels: of_sim, vectors, profile, fault, control })?;
     if !(ring_slots.is_power_of_two() && (2..=65_536).contains(&ring_slots)) {
         return Err(Usage(format!("--ring-slots {ring_slots}: expected a power of two, 2 to 65536")));
     }

@@ -25,8 +25,37 @@ pub(crate) struct Facts {
     /// It took longer than `degraded_ms`.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(crate) slow: bool,
+    /// What fired of the rules that this process knows, oldest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) fired: Vec<Fired>,
     /// How long the workload took.
     pub(crate) took_ns: u64,
+    /// The census of the rounds that were asked for one: operations of the driver's own points.
+    #[serde(skip_serializing_if = "serde_json::Map::is_empty")]
+    pub(crate) device: serde_json::Map<String, serde_json::Value>,
+}
+
+/// A rule that fired.
+#[derive(Clone, PartialEq, Eq, Debug, serde::Serialize)]
+pub(crate) struct Fired {
+    rule: String,
+    nth: u64,
+    channel: Option<u8>,
+    channel_nth: u64,
+    /// The rule that hits this operation alone.
+    again: String,
+}
+
+impl From<&ioat_stage::fault::Fired> for Fired {
+    fn from(fired: &ioat_stage::fault::Fired) -> Self {
+        Self {
+            rule: fired.rule.to_string(),
+            nth: fired.nth,
+            channel: fired.op.channel,
+            channel_nth: fired.channel_nth,
+            again: fired.again().to_string(),
+        }
+    }
 }
 
 /// Which list a line belongs to.
@@ -60,11 +89,6 @@ impl Found {
         }
     }
 
-    /// Something of this kind was noted.
-    pub(crate) fn any(&self, kind: Kind) -> bool {
-        !self.0.lock().of[kind as usize].is_empty()
-    }
-
     /// The facts so far; they are forgotten here.
     pub(crate) fn take(&self) -> Facts {
         let Lines { of, dropped } = std::mem::take(&mut *self.0.lock());
@@ -77,19 +101,20 @@ impl Found {
         let mut next = || lists.next().unwrap_or_default();
         let (hangs, corruptions, mut failures) = (next(), next(), next());
         failures.extend(next());
-        Facts { hangs, corruptions, failures, recoveries: next(), slow: false, took_ns: 0 }
+        Facts { hangs, corruptions, failures, recoveries: next(), ..Facts::default() }
     }
 }
 
 impl Facts {
     /// Adds what was seen afterwards. The time stays that of the workload.
     pub(crate) fn extend(&mut self, later: Self) {
-        let Self { hangs, corruptions, failures, recoveries, slow, took_ns: _ } = later;
+        let Self { hangs, corruptions, failures, recoveries, slow, fired, took_ns: _, device: _ } = later;
         self.hangs.extend(hangs);
         self.corruptions.extend(corruptions);
         self.failures.extend(failures);
         self.recoveries.extend(recoveries);
         self.slow |= slow;
+        self.fired.extend(fired);
     }
 
     /// The first line that makes the exit code 1; none if all went well.

@@ -21,7 +21,7 @@ use std::io::{self, Write};
 use anyhow::{Context, bail};
 
 use self::args::Exercise;
-use self::facts::{Facts, Found};
+use self::facts::{Facts, Fired, Found};
 use self::round::Rounds;
 use self::watch::Watch;
 use super::exit::Gone;
@@ -48,6 +48,7 @@ fn once(config: &Exercise, opened: &Opened, rounds: &mut Rounds<'_>) -> anyhow::
     }
     let mut facts = rounds.run(config.workload.clone())?;
     disarm(opened);
+    facts.fired = opened.fired().iter().map(Fired::from).collect();
     facts.extend(rounds.end());
     say(&facts, config.json)?;
     match facts.first_failure() {
@@ -59,8 +60,8 @@ fn once(config: &Exercise, opened: &Opened, rounds: &mut Rounds<'_>) -> anyhow::
     }
 }
 
-/// Whether the driver works on is judged without the fault. Only the device in this process is ours to mend; whoever
-/// armed rules in another one disarms them between `run` and `end`.
+/// Whether the driver works on is judged without the fault. Rules in another process are not ours: whoever armed them there
+/// disarms them between `run` and `end`.
 fn disarm(opened: &Opened) {
     for armed in opened.faults.rules() {
         opened.faults.disarm(armed.id);

@@ -8,21 +8,26 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use ioat_stage::FaultBook;
 use netdma::client::{Channel, ChannelOptions, Driver, Error, Options};
-use netdma::hw::Device;
+use netdma::hw::{Device, HwError, Space};
 
 use super::args::Exercise;
 use super::facts::{Facts, Found, Kind};
 use super::task::{Left, Task};
 use super::watch::Watch;
 use super::workload::{Percents, Weights, Workload};
+use crate::cli::config::{Elsewhere, On};
 use crate::cli::exit::Usage;
-use crate::cli::on::Opened;
+use crate::cli::on::{self, Opened};
+
+/// PCI's command register, and what is needed of it here.
+const COMMAND: u64 = 0x04;
+const COMMAND_MEMORY: u16 = 1 << 1;
+const COMMAND_BUS_MASTER: u16 = 1 << 2;
 
 /// Rounds on one device.
 pub(crate) struct Rounds<'a> {
     config: &'a Exercise,
     device: Device,
-    /// What goes wrong in the driver.
     faults: Arc<FaultBook>,
     found: Found,
     watch: Watch,
@@ -109,15 +114,18 @@ impl<'a> Rounds<'a> {
 
     fn options(&self) -> Options {
         let Exercise { processors, watchdog, timeout, .. } = *self.config;
-        let faults = Some(self.faults.clone());
-        Options { processors, watchdog, timeout, faults, ..Options::default() }
+        Options { processors, watchdog, timeout, faults: Some(self.faults.clone()), ..Options::default() }
     }
 
+    /// Power-on state, but for the command register: DMA is allowed.
     fn reset(&self, workload: &Workload) -> anyhow::Result<()> {
         if workload.reset {
-            self.device.registers.reset().context("resetting the function")?;
+            return self.device.registers.reset().context("resetting the function");
         }
-        Ok(())
+        // Whoever has reset it behind the bus's back has cleared the command register.
+        let command = self.device.read16(Space::Config, COMMAND).context("reading COMMAND")?;
+        let allowed = command | COMMAND_MEMORY | COMMAND_BUS_MASTER;
+        self.device.write16(Space::Config, COMMAND, allowed).context("writing COMMAND")
     }
 
     /// A driver, and the channels that the workload asks for, by number.
@@ -182,7 +190,7 @@ impl<'a> Rounds<'a> {
     }
 
     /// After whatever happened every channel must work: as it is, or at the least once the function was reset.
-    fn clean(&self, workload: &Workload, driver: &mut Option<(Driver, Vec<Channel>)>) {
+    fn clean(&mut self, workload: &Workload, driver: &mut Option<(Driver, Vec<Channel>)>) {
         if workload.clean_after == 0 {
             return;
         }
@@ -192,8 +200,7 @@ impl<'a> Rounds<'a> {
         };
         let Some(first) = first else { return };
         let was_open = driver.take().is_some();
-        let again = self.device.registers.reset().context("resetting the function");
-        let (again, channels) = match again.and_then(|()| self.take(workload)) {
+        let (again, channels) = match self.reset_or_reopen().and_then(|()| self.take(workload)) {
             Ok(again) => again,
             Err(error) => {
                 let text = format!("no clean batch after the fault: {first}; then {error:#}");
@@ -213,6 +220,21 @@ impl<'a> Rounds<'a> {
             None => {}
         }
         *driver = Some((again, channels));
+    }
+
+    /// What a program does about a device that does not work: it resets the function, or connects anew.
+    fn reset_or_reopen(&mut self) -> anyhow::Result<()> {
+        match (self.device.registers.reset(), &self.config.on) {
+            // The connection is gone, not the device; a next one begins with a reset.
+            (Err(HwError::Gone(_)), On::Socket(path, _)) => {
+                let again = On::Socket(path.clone(), Elsewhere::default());
+                self.device = on::open(&again, None).context("connecting again")?.device;
+                // The old connection stays open on this side as long as the program.
+                self.files = None;
+                Ok(())
+            }
+            (reset, _) => reset.context("resetting the function"),
+        }
     }
 
     /// Batches of copies and fills on every channel. The first error in words; wrong bytes are noted as always.

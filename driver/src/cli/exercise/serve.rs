@@ -3,12 +3,14 @@
 use std::io::{self, BufRead, Write};
 
 use anyhow::Context;
-use serde_json::json;
+use ioat_stage::{FaultBook, Point, Rule, RuleError};
+use serde_json::{Value, json};
 
 use super::args::Exercise;
+use super::facts::Fired;
 use super::round::Rounds;
 use super::workload::{Act, Request};
-use super::{Facts, disarm, say};
+use super::{Facts, say};
 use crate::cli::on::Opened;
 
 /// A line longer than this is no request of ours.
@@ -45,15 +47,42 @@ fn carry_out(
     if request.act == Act::End {
         return Ok(rounds.end());
     }
-    let mut facts = rounds.run(config.workload.with(&request)?).map_err(|error| error.to_string())?;
+    let workload = config.workload.with(&request)?;
+    let rules: Vec<Rule> =
+        request.faults.iter().map(|rule| rule.parse()).collect::<Result<_, RuleError>>().map_err(text)?;
+    let faults = &opened.faults;
+    // On the command line's rules the first round begins: they are for a single one.
+    if !request.faults.is_empty() || request.census {
+        faults.clear();
+        faults.census(request.census);
+        for rule in rules {
+            faults.arm(rule);
+        }
+    }
+    let mut facts = rounds.run(workload).map_err(text)?;
+    facts.fired = faults.fired().iter().map(Fired::from).collect();
+    if request.census {
+        facts.device.insert("census".to_owned(), census(faults));
+        faults.census(false);
+    }
+    faults.clear();
     if request.act == Act::Both {
-        disarm(opened);
         facts.extend(rounds.end());
     }
     Ok(facts)
 }
 
-fn answer(line: &serde_json::Value) -> anyhow::Result<()> {
+/// `[{point, channel, count}]`.
+fn census(faults: &FaultBook) -> Value {
+    let row = |((point, channel), count): ((Point, Option<u8>), u64)| json!({ "point": point.name(), "channel": channel, "count": count });
+    faults.operations().into_iter().map(row).collect()
+}
+
+fn text(error: impl std::fmt::Display) -> String {
+    error.to_string()
+}
+
+fn answer(line: &Value) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "{line}")?;
     Ok(out.flush()?)

@@ -75,6 +75,10 @@ pub(crate) struct Request {
     pub(crate) hang_ms: Option<u64>,
     pub(crate) clean_after: Option<u32>,
     pub(crate) reset: Option<bool>,
+    /// Rules of the driver's own points, and of the device in this process, for this round alone.
+    pub(crate) faults: Vec<String>,
+    /// Count the operations of those points.
+    pub(crate) census: bool,
 }
 
 /// What a line asks for.

@@ -89,12 +89,7 @@ impl Place for AttachPlace {
         let operations = self.device.end_census()?;
         self.device.end(&mut observation)?;
         observation.took_ns = nanoseconds(took);
-        Ok(Golden {
-            took_ns: observation.took_ns,
-            operations,
-            accesses: std::collections::BTreeMap::new(),
-            observation,
-        })
+        Ok(Golden { took_ns: observation.took_ns, operations, observation, ..Golden::default() })
     }
 
     fn run(&mut self, experiment: &Experiment, limits: &Limits) -> Result<Observation, Infra> {

@@ -5,10 +5,10 @@
 
 use std::time::Duration;
 
-use ioat_stage::{Action, Rule};
+use ioat_stage::{Action, Point, Rule};
 use serde_json::{Value, json};
 
-use super::device_view::DeviceView;
+use super::device_view::{Accesses, DeviceView, without_directions};
 use super::{Golden, Infra, Limits};
 use crate::experiments::experiment::Experiment;
 use crate::experiments::observation::Observation;
@@ -66,10 +66,13 @@ pub(super) fn experiment(
     limits: &Limits,
 ) -> anyhow::Result<Passed> {
     device.reset()?;
-    device.begin(&experiment.rules)?;
+    let (own, of_device): (Vec<Rule>, Vec<Rule>) =
+        experiment.rules.iter().cloned().partition(|rule| rule.point.is_drivers());
+    device.begin(&of_device)?;
     let mut passed = Passed::default();
-    passed.work(driver, experiment.seed, limits)?;
-    if let Err(lost) = after(device, &experiment.rules, &mut passed.facts) {
+    let own: Vec<_> = own.iter().map(Rule::to_string).collect();
+    passed.work(driver, experiment.seed, limits, &json!(own), false)?;
+    if let Err(lost) = after(device, &of_device, &mut passed.facts) {
         passed.lost = Some(lost);
         return Ok(passed);
     }
@@ -85,13 +88,15 @@ pub(super) fn golden(
 ) -> anyhow::Result<Golden> {
     device.reset()?;
     let mut timed = Passed::default();
-    timed.work(driver, seed, &GOLDEN)?;
+    timed.work(driver, seed, &GOLDEN, &json!([]), false)?;
     timed.end(driver, &GOLDEN)?;
     device.reset()?;
     device.begin_census()?;
     let mut counted = Passed::default();
-    counted.work(driver, seed, &GOLDEN)?;
-    let operations = device.end_census()?;
+    counted.work(driver, seed, &GOLDEN, &json!([]), true)?;
+    let mut accesses = device.end_accesses()?;
+    accesses.extend(census(counted.facts.device.remove("census")));
+    let operations = without_directions(&accesses);
     counted.end(driver, &GOLDEN)?;
     let mut observation = counted.facts;
     device.end(&mut observation)?;
@@ -106,15 +111,31 @@ pub(super) fn golden(
         into.extend(from);
     }
     observation.took_ns = took_ns;
-    Ok(Golden { took_ns, operations, accesses: std::collections::BTreeMap::new(), observation })
+    Ok(Golden { took_ns, operations, accesses, observation })
 }
 
-/// What the device saw; then it is whole again.
+/// The driver's own census: `[{point, channel, count}]`. Its points have no direction.
+fn census(rows: Option<Value>) -> Accesses {
+    let row = |row: &Value| {
+        let point = Point::named(row["point"].as_str()?)?;
+        let channel = row["channel"].as_u64().and_then(|channel| u8::try_from(channel).ok());
+        point.is_drivers().then_some(((point, channel, None), row["count"].as_u64()?))
+    };
+    rows.iter().filter_map(Value::as_array).flatten().filter_map(row).collect()
+}
+
+/// What the device saw, beside what the driver's own rules did; then it is whole again.
 fn after(device: &mut DeviceView, rules: &[Rule], facts: &mut Observation) -> Result<(), Infra> {
-    device.end(facts)?;
+    let own = std::mem::take(&mut facts.fired);
+    let seen = device.end(facts);
+    facts.fired.extend(own);
+    seen?;
     device.disarm()?;
     // Nobody can drive a device that left for good; who plugs it in again gives it its power-on state.
-    let left = |rule: &Rule| matches!(rule.action, Action::Remove(_) | Action::Kill);
+    let left = |rule: &Rule| {
+        let stuck = rule.point == Point::Reset && rule.action == Action::Stick;
+        stuck || matches!(rule.action, Action::Remove(_) | Action::Kill)
+    };
     if rules.iter().any(left) && !facts.fired.is_empty() {
         device.reset()?;
     }
@@ -122,10 +143,20 @@ fn after(device: &mut DeviceView, rules: &[Rule], facts: &mut Observation) -> Re
 }
 
 impl Passed {
-    fn work(&mut self, driver: &mut impl Exerciser, seed: u64, limits: &Limits) -> anyhow::Result<()> {
+    /// The workload, with these rules of the driver's own points.
+    fn work(
+        &mut self,
+        driver: &mut impl Exerciser,
+        seed: u64,
+        limits: &Limits,
+        faults: &Value,
+        census: bool,
+    ) -> anyhow::Result<()> {
         let request = json!({
             "do": "run",
             "seed": seed,
+            "faults": faults,
+            "census": census,
             "reset": false,
             "hang_ms": ms(limits.hang),
             "degraded_ms": ms(limits.degraded),
@@ -183,6 +214,8 @@ fn add(facts: &mut Observation, said: Observation) {
     facts.failures.extend(said.failures);
     facts.recoveries.extend(said.recoveries);
     facts.slow |= said.slow;
+    facts.fired.extend(said.fired);
+    facts.device.extend(said.device);
     facts.took_ns = facts.took_ns.max(said.took_ns);
 }
 

@@ -125,12 +125,7 @@ impl GuestPlace {
     }
 
     /// The pass after the fault, without any rule: it must be clean, or the driver did not come through.
-    fn clean_pass(
-        &mut self,
-        experiment: &Experiment,
-        facts: &mut Observation,
-        limit: Duration,
-    ) -> Result<(), Infra> {
+    fn clean_pass(&mut self, experiment: &Experiment, facts: &mut Observation, limit: Duration) -> Result<(), Infra> {
         let guest = self.room.guest()?;
         guest.device.disarm()?;
         // Nobody can drive a device that left for good; who plugs it in again gives it its power-on state.
@@ -139,8 +134,7 @@ impl GuestPlace {
             guest.device.reset()?;
         }
         let clean = self.pass(experiment.seed, limit)?;
-        let lists =
-            [&clean.facts.crashes, &clean.facts.hangs, &clean.facts.corruptions, &clean.facts.failures];
+        let lists = [&clean.facts.crashes, &clean.facts.hangs, &clean.facts.corruptions, &clean.facts.failures];
         let first = lists.into_iter().flatten().next();
         facts.hangs.extend(first.map(|text| format!("not clean again after the fault: {text}")));
         facts.infra.extend(clean.facts.infra);
@@ -161,8 +155,7 @@ impl GuestPlace {
         facts.slow = passed.took > limits.degraded;
         // The device's program outlives a guest that panicked.
         self.room.guest()?.device.end(&mut facts)?;
-        let over =
-            passed.gone || !(facts.hangs.is_empty() && facts.crashes.is_empty() && facts.infra.is_empty());
+        let over = passed.gone || !(facts.hangs.is_empty() && facts.crashes.is_empty() && facts.infra.is_empty());
         if over {
             self.room.give_up();
             return Ok(facts);
@@ -199,7 +192,7 @@ impl Place for GuestPlace {
         }
         let took_ns = u64::try_from(timed.took.max(counted.took).as_nanos()).unwrap_or(u64::MAX);
         observation.took_ns = took_ns;
-        Ok(Golden { took_ns, operations, accesses: std::collections::BTreeMap::new(), observation })
+        Ok(Golden { took_ns, operations, observation, ..Golden::default() })
     }
 
     fn run(&mut self, experiment: &Experiment, limits: &Limits) -> Result<Observation, Infra> {
