@@ -61,6 +61,7 @@ impl Found {
     }
 
     /// Something of this kind was noted.
+    #[cfg(test)]
     pub(crate) fn any(&self, kind: Kind) -> bool {
         !self.0.lock().of[kind as usize].is_empty()
     }

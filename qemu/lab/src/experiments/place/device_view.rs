@@ -4,13 +4,27 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Context;
-use ioat_stage::fault::catalog::CATALOG;
-use ioat_stage::{Point, Rule};
+use ioat_stage::fault::catalog::{CATALOG, entry};
+use ioat_stage::fault::{Action, Channels};
+use ioat_stage::{Access, Point, Rule};
 use serde_json::{Map, Value, json};
 use vfio_user_ioat::control::Client;
 
 use super::Infra;
 use crate::experiments::observation::{Fired, Observation};
+
+/// Operations by point, channel and direction.
+pub type Accesses = BTreeMap<(Point, Option<u8>, Option<Access>), u64>;
+
+/// A census without its directions.
+#[must_use]
+pub fn without_directions(accesses: &Accesses) -> BTreeMap<(Point, Option<u8>), u64> {
+    let mut operations = BTreeMap::new();
+    for ((point, channel, _), count) in accesses {
+        *operations.entry((*point, *channel)).or_default() += count;
+    }
+    operations
+}
 
 /// The device's own record of an experiment, from [`DeviceView::begin`] to [`DeviceView::end`].
 #[derive(Debug)]
@@ -83,15 +97,14 @@ impl DeviceView {
     /// # Errors
     /// When the device is gone.
     pub fn begin_census(&mut self) -> Result<(), Infra> {
-        let never = u64::MAX;
         let mut rules = Vec::new();
         for entry in CATALOG.iter().filter(|entry| !entry.point.is_drivers()) {
-            let places = std::iter::once(None).chain((0..self.channels).map(Some));
-            let Some(sample) = entry.samples.first() else { continue };
-            for channel in places {
-                let place = channel.map(|channel| format!("[ch={channel}]")).unwrap_or_default();
-                let text = format!("{}{place}: nth({never}) {sample}", entry.point);
-                rules.push(text.parse().map_err(|error: ioat_stage::RuleError| Infra(error.into()))?);
+            let Some(action) = entry.samples.first().and_then(|sample| Action::parse(sample)) else { continue };
+            let none = (entry.point.channels() != Channels::All).then_some(None);
+            let some = (entry.point.channels() != Channels::None).then_some((0..self.channels).map(Some));
+            for channel in none.into_iter().chain(some.into_iter().flatten()) {
+                // It is counted, and never comes.
+                rules.push(Rule::nth(entry.point, channel, u64::MAX, action));
             }
         }
         self.begin(&rules)
@@ -102,13 +115,34 @@ impl DeviceView {
     /// # Errors
     /// When the device is gone.
     pub fn end_census(&mut self) -> Result<BTreeMap<(Point, Option<u8>), u64>, Infra> {
-        let mut counts = BTreeMap::new();
+        Ok(without_directions(&self.end_accesses()?))
+    }
+
+    /// The same, with the directions of what the driver accesses.
+    ///
+    /// # Errors
+    /// When the device is gone.
+    pub fn end_accesses(&mut self) -> Result<Accesses, Infra> {
+        let mut counted: BTreeMap<_, BTreeMap<Option<Access>, u64>> = BTreeMap::new();
         for armed in self.client.rules().context("fault-list").map_err(Infra)? {
-            let count: &mut u64 = counts.entry((armed.rule.point, armed.rule.channel)).or_default();
-            *count = (*count).max(armed.seen);
+            let Rule { point, action, .. } = armed.rule;
+            let only = entry(point, action.word()).and_then(|entry| entry.only);
+            let count = counted.entry((point, armed.rule.channel())).or_default().entry(only).or_default();
+            *count = armed.seen.max(*count);
         }
         self.disarm()?;
-        Ok(counts)
+        let mut accesses = Accesses::new();
+        for ((point, channel), counts) in counted {
+            let of = |access| counts.get(&access).copied().unwrap_or(0);
+            let (read, write) = (of(Some(Access::Read)), of(Some(Access::Write)));
+            let neither = of(None).saturating_sub(read + write);
+            for (access, count) in [(None, neither), (Some(Access::Read), read), (Some(Access::Write), write)] {
+                if count > 0 {
+                    accesses.insert((point, channel, access), count);
+                }
+            }
+        }
+        Ok(accesses)
     }
 
     /// Resets the function: every register as after power-on.

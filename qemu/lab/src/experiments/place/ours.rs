@@ -8,7 +8,7 @@ use std::time::Duration;
 use ioat_stage::{Action, Rule};
 use serde_json::{Value, json};
 
-use super::device_view::DeviceView;
+use super::device_view::{DeviceView, without_directions};
 use super::{Golden, Infra, Limits};
 use crate::experiments::experiment::Experiment;
 use crate::experiments::observation::Observation;
@@ -91,7 +91,8 @@ pub(super) fn golden(
     device.begin_census()?;
     let mut counted = Passed::default();
     counted.work(driver, seed, &GOLDEN)?;
-    let operations = device.end_census()?;
+    let accesses = device.end_accesses()?;
+    let operations = without_directions(&accesses);
     counted.end(driver, &GOLDEN)?;
     let mut observation = counted.facts;
     device.end(&mut observation)?;
@@ -106,7 +107,7 @@ pub(super) fn golden(
         into.extend(from);
     }
     observation.took_ns = took_ns;
-    Ok(Golden { took_ns, operations, observation })
+    Ok(Golden { took_ns, operations, accesses, observation })
 }
 
 /// What the device saw; then it is whole again.

@@ -199,7 +199,7 @@ impl Place for GuestPlace {
         }
         let took_ns = u64::try_from(timed.took.max(counted.took).as_nanos()).unwrap_or(u64::MAX);
         observation.took_ns = took_ns;
-        Ok(Golden { took_ns, operations, observation })
+        Ok(Golden { took_ns, operations, observation, ..Golden::default() })
     }
 
     fn run(&mut self, experiment: &Experiment, limits: &Limits) -> Result<Observation, Infra> {
