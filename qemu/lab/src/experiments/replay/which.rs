@@ -164,7 +164,7 @@ fn recorded(text: &str, place: &str, id: &Id) -> Result<(Header, Outcome), Troub
         match serde_json::from_str::<Record>(line) {
             Ok(Record::Header(one)) => header = Some(one),
             Ok(Record::Result(one)) if one.id == *id => found = header.clone().map(|header| (header, *one)),
-            Ok(Record::Result(_)) => {}
+            Ok(Record::Result(_) | Record::Minimal(_)) => {}
             Err(_) if Some(number) == last && !text.ends_with('\n') => {}
             Err(error) => {
                 return Err(Trouble::Usage(format!("{place}:{}: no line of a journal: {error}", number + 1)));

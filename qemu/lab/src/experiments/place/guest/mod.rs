@@ -21,6 +21,7 @@ use self::attempt::Attempt;
 use self::kernel_log::Harmless;
 use self::room::Room;
 use self::subject::{Subject, Work};
+use super::device_view::without_directions;
 use super::{Golden, Infra, Limits, Place};
 use crate::experiments::experiment::Experiment;
 use crate::experiments::observation::Observation;
@@ -190,7 +191,7 @@ impl Place for GuestPlace {
         self.room.guest()?.device.begin_census()?;
         let counted = self.pass(seed, GOLDEN_PATIENCE)?;
         let guest = self.room.guest()?;
-        let operations = guest.device.end_census()?;
+        let accesses = guest.device.end_accesses()?;
         let mut observation = counted.facts;
         guest.device.end(&mut observation)?;
         guest.device.reset()?;
@@ -199,7 +200,7 @@ impl Place for GuestPlace {
         }
         let took_ns = u64::try_from(timed.took.max(counted.took).as_nanos()).unwrap_or(u64::MAX);
         observation.took_ns = took_ns;
-        Ok(Golden { took_ns, operations, observation, ..Golden::default() })
+        Ok(Golden { took_ns, operations: without_directions(&accesses), accesses, observation })
     }
 
     fn run(&mut self, experiment: &Experiment, limits: &Limits) -> Result<Observation, Infra> {
