@@ -20,8 +20,8 @@ use super::exit::{Exit, Trouble};
 use super::experiment::Experiment;
 use super::journal::Journal;
 use super::observation::Observation;
-use super::place::Place;
-use super::place::guest::{GuestPlace, open::is_module};
+use super::place::guest::{GuestPlace, module::ModuleFault, open::is_module};
+use super::place::{Infra, Place};
 use super::plan::Plan;
 use super::record::{Header, Record};
 use super::run::{header, outcome};
@@ -101,7 +101,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Trouble> {
     let text = subject.campaign(arguments);
     fs::write(&file, &text).with_context(|| file.display().to_string())?;
     let campaign = Campaign::parse(&text, &file.display().to_string())?;
-    let mut place = GuestPlace::open(&campaign)?;
+    let mut place = GuestPlace::open(&campaign).map_err(usage_or_infra)?;
     eprintln!("{}: {}", subject.name, place.summary()?);
     let plan = Plan::make(&campaign, &mut place)?;
     let experiments = chosen(&plan, arguments);
@@ -110,6 +110,11 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Trouble> {
     }
     eprintln!("golden run: {:.2} s; {} to try", seconds(plan.golden_ns()), faults(experiments.len()));
     run_all(&mut place, &campaign, &plan, &experiments, Page::new(&subject.again(arguments), &folder))
+}
+
+/// A module that does not fit is the user's; a guest that is missing is the machine room's.
+fn usage_or_infra(Infra(error): Infra) -> Trouble {
+    if error.downcast_ref::<ModuleFault>().is_some() { Trouble::Usage(format!("{error:#}")) } else { Trouble::Infra(error) }
 }
 
 /// The faults to try: with `--limit` so many, evenly taken from all; a single set as often as it is asked for.

@@ -14,7 +14,7 @@ pub mod subject;
 
 use std::time::Duration;
 
-use ioat_stage::Action;
+use ioat_stage::{Action, Point};
 use netdma_vm::message::KernelLine;
 
 use self::attempt::Attempt;
@@ -31,6 +31,11 @@ pub use self::room::{Furnishing, kernel_of};
 /// A pass without any rule may take this long for each step.
 const GOLDEN_PATIENCE: Duration = Duration::from_secs(60);
 
+/// Later than the golden run by this, and by half of it, is late whatever the host's scheduler does: ioatdma's watchdog looks
+/// after 200 ms at the earliest.
+const LATE: Duration = Duration::from_millis(150);
+const LATE_FACTOR: f64 = 1.5;
+
 /// A guest with a subject.
 #[derive(Debug)]
 pub struct GuestPlace {
@@ -41,6 +46,8 @@ pub struct GuestPlace {
     hand_to: Option<String>,
     /// A pass without rules was made, and its lines are known.
     learned: bool,
+    /// How long a pass without rules takes, once that is known.
+    golden: Option<Duration>,
 }
 
 /// What came of a pass.
@@ -57,7 +64,7 @@ impl GuestPlace {
     #[must_use]
     pub fn new(furnishing: Furnishing, subject: Subject) -> Self {
         let room = Room::new(furnished(furnishing, &subject), needs(&subject));
-        Self { room, subject, harmless: Harmless::default(), hand_to: None, learned: false }
+        Self { room, subject, harmless: Harmless::default(), hand_to: None, learned: false, golden: None }
     }
 
     /// How often a guest was booted so far.
@@ -134,9 +141,8 @@ impl GuestPlace {
     ) -> Result<(), Infra> {
         let guest = self.room.guest()?;
         guest.device.disarm()?;
-        // Nobody can drive a device that left for good; who plugs it in again gives it its power-on state.
-        let left = |action| matches!(action, Action::Remove(_) | Action::Kill);
-        if experiment.rules.iter().any(|rule| left(rule.action)) {
+        // A reset that sticks, sticks until the function is reset: the device's doing, not the driver's.
+        if experiment.rules.iter().any(|rule| matches!(rule.action, Action::Stick)) {
             guest.device.reset()?;
         }
         let clean = self.pass(experiment.seed, limit)?;
@@ -172,6 +178,16 @@ impl GuestPlace {
         Ok(facts)
     }
 
+    /// A driver that lost an interrupt and did all its work found it by looking, which took longer; many say no word of it.
+    fn found_by_looking(&self, facts: &Observation, experiment: &Experiment, took: Duration) -> Option<String> {
+        let golden = self.golden?;
+        let lost = |rule: &ioat_stage::Rule| rule.point == Point::Msix && rule.action == Action::Drop;
+        let late = took > golden.mul_f64(LATE_FACTOR) + LATE;
+        let fired = !facts.fired.is_empty() && experiment.rules.iter().any(lost);
+        let (took, golden) = (took.as_secs_f64(), golden.as_secs_f64());
+        (fired && late).then(|| format!("the work whose interrupt was lost was found {:.1} s later", took - golden))
+    }
+
     /// A step has at least this long before it counts as stuck, however short the golden run: drivers wait for seconds by themselves.
     fn least_patience(&self) -> Duration {
         match self.subject.work {
@@ -198,6 +214,7 @@ impl Place for GuestPlace {
         if timed.gone || counted.gone {
             self.room.give_up();
         }
+        self.golden = Some(timed.took.max(counted.took));
         let took_ns = u64::try_from(timed.took.max(counted.took).as_nanos()).unwrap_or(u64::MAX);
         observation.took_ns = took_ns;
         Ok(Golden { took_ns, operations: without_directions(&accesses), accesses, observation })
