@@ -58,18 +58,24 @@ fn crash_and_go_on() -> Result<()> {
 /// `netdma-lab try` in a folder of its own.
 fn try_with(words: &[&str]) -> Result<(Output, String, tempfile::TempDir)> {
     let folder = tempfile::tempdir()?;
-    let output = Command::new(program("netdma-lab")).arg("try").args(words).current_dir(folder.path()).output();
+    let output =
+        Command::new(program("netdma-lab")).arg("try").args(words).current_dir(folder.path()).output();
     let output = output.context("netdma-lab try")?;
-    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let text =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     Ok((output, text, folder))
 }
 
 fn try_stock() -> Result<()> {
-    let words = ["--stock", "ioatdma", "--kernel", "6.12", "--points", "complete", "--actions", "misaddress,early"];
+    let words =
+        ["--stock", "ioatdma", "--kernel", "6.12", "--points", "complete", "--actions", "misaddress,early"];
     let (output, text, folder) = try_with(&[&words[..], &["--limit", "3"]].concat())?;
     ensure!(output.status.code() == Some(1), "{}: {text}", output.status);
     ensure!(text.contains("crash: kernel BUG at drivers/dma/ioat/dma.c"), "{text}");
-    ensure!(text.contains("again: netdma-lab try --stock ioatdma --kernel 6.12 --rule 'complete[ch=0]: nth("), "{text}");
+    ensure!(
+        text.contains("again: netdma-lab try --stock ioatdma --kernel 6.12 --rule 'complete[ch=0]: nth("),
+        "{text}"
+    );
     let journal = std::fs::read_to_string(folder.path().join("try-ioatdma/journal.jsonl"))?;
     ensure!(journal.lines().count() == 4, "{journal}");
     Ok(())
@@ -77,7 +83,8 @@ fn try_stock() -> Result<()> {
 
 fn try_program() -> Result<()> {
     let words = ["--kernel", "6.12", "--points", "copy", "--actions", "corrupt", "--limit", "2", "--"];
-    let (output, text, _folder) = try_with(&[&words[..], &["netdma", "copy", "--size", "64K", "--on", "{bdf}"]].concat())?;
+    let (output, text, _folder) =
+        try_with(&[&words[..], &["netdma", "copy", "--size", "64K", "--on", "{bdf}"]].concat())?;
     // Our program compares what it copied, and says what is wrong with it.
     ensure!(output.status.code() == Some(1), "{}: {text}", output.status);
     ensure!(text.contains("corrupts data silently on"), "{text}");

@@ -114,7 +114,11 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Trouble> {
 
 /// A module that does not fit is the user's; a guest that is missing is the machine room's.
 fn usage_or_infra(Infra(error): Infra) -> Trouble {
-    if error.downcast_ref::<ModuleFault>().is_some() { Trouble::Usage(format!("{error:#}")) } else { Trouble::Infra(error) }
+    if error.downcast_ref::<ModuleFault>().is_some() {
+        Trouble::Usage(format!("{error:#}"))
+    } else {
+        Trouble::Infra(error)
+    }
 }
 
 /// The faults to try: with `--limit` so many, evenly taken from all; a single set as often as it is asked for.
@@ -133,16 +137,16 @@ fn run_all(
     mut page: Page,
 ) -> Result<Exit, Trouble> {
     let header = Header { planned: experiments.len() as u64, ..header(campaign, plan, &Shard::WHOLE) };
-    let mut journal = Journal::create(&page.journal(), &header).map_err(|error| Trouble::Infra(error.into()))?;
+    let mut journal =
+        Journal::create(&page.journal(), &header).map_err(|error| Trouble::Infra(error.into()))?;
     let begun = Instant::now();
     for (number, experiment) in experiments.iter().enumerate() {
         let golden = plan.golden.get(&experiment.seed).cloned().unwrap_or_default();
         let limits = campaign.factors.limits(&campaign.place, &golden);
         let started = Instant::now();
-        let observation = place.run(experiment, &limits).unwrap_or_else(|error| Observation {
-            infra: vec![error.to_string()],
-            ..Observation::default()
-        });
+        let observation = place
+            .run(experiment, &limits)
+            .unwrap_or_else(|error| Observation { infra: vec![error.to_string()], ..Observation::default() });
         let mut outcome = outcome(campaign, experiment, observation, started.elapsed());
         outcome.replay = page.command(&outcome.rules);
         page.progress(number + 1, experiments.len(), &outcome, begun.elapsed());
@@ -215,10 +219,7 @@ impl Named {
         all.insert("campaign".into(), head.into());
         all.insert("device".into(), device.into());
         if arguments.rules.is_empty() {
-            all.insert(
-                "sweep".into(),
-                sweep_table(arguments).into(),
-            );
+            all.insert("sweep".into(), sweep_table(arguments).into());
         } else {
             let rules: Vec<toml::Value> =
                 arguments.rules.iter().map(|rule| rule.to_string().into()).collect();

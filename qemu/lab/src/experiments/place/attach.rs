@@ -89,7 +89,12 @@ impl Place for AttachPlace {
         let accesses = self.device.end_accesses()?;
         self.device.end(&mut observation)?;
         observation.took_ns = nanoseconds(took);
-        Ok(Golden { took_ns: observation.took_ns, operations: without_directions(&accesses), accesses, observation })
+        Ok(Golden {
+            took_ns: observation.took_ns,
+            operations: without_directions(&accesses),
+            accesses,
+            observation,
+        })
     }
 
     fn run(&mut self, experiment: &Experiment, limits: &Limits) -> Result<Observation, Infra> {

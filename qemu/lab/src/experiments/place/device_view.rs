@@ -99,7 +99,9 @@ impl DeviceView {
     pub fn begin_census(&mut self) -> Result<(), Infra> {
         let mut rules = Vec::new();
         for entry in CATALOG.iter().filter(|entry| !entry.point.is_drivers()) {
-            let Some(action) = entry.samples.first().and_then(|sample| Action::parse(sample)) else { continue };
+            let Some(action) = entry.samples.first().and_then(|sample| Action::parse(sample)) else {
+                continue;
+            };
             let none = (entry.point.channels() != Channels::All).then_some(None);
             let some = (entry.point.channels() != Channels::None).then_some((0..self.channels).map(Some));
             for channel in none.into_iter().chain(some.into_iter().flatten()) {
@@ -136,7 +138,8 @@ impl DeviceView {
             let of = |access| counts.get(&access).copied().unwrap_or(0);
             let (read, write) = (of(Some(Access::Read)), of(Some(Access::Write)));
             let neither = of(None).saturating_sub(read + write);
-            for (access, count) in [(None, neither), (Some(Access::Read), read), (Some(Access::Write), write)] {
+            for (access, count) in [(None, neither), (Some(Access::Read), read), (Some(Access::Write), write)]
+            {
                 if count > 0 {
                     accesses.insert((point, channel, access), count);
                 }

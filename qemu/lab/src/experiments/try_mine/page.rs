@@ -88,7 +88,11 @@ impl Page {
         let journal = self.journal();
         let (journal, page) = (journal.display(), self.folder.join("report.html"));
         let _ = writeln!(text, "\njournal: {journal}");
-        let _ = writeln!(text, "report:  netdma-lab experiment report {journal} --format html -o {}", page.display());
+        let _ = writeln!(
+            text,
+            "report:  netdma-lab experiment report {journal} --format html -o {}",
+            page.display()
+        );
         text
     }
 

@@ -2,6 +2,8 @@
 //!
 //! It says its results at info level: one line for each test that failed, with the reason in quotes, and a summary for each thread.
 
+use std::time::Duration;
+
 use netdma_vm::message::KernelLine;
 use netdma_vm::modules::LoadedModule;
 
@@ -29,6 +31,22 @@ impl DmaTest {
         let params = format!("{PARAMETERS} {more}").trim().to_owned();
         Self { module: LoadedModule { name: "dmatest".into(), bytes, params } }
     }
+}
+
+/// It has begun within this time, or found no channel.
+pub(crate) const BEGIN_LIMIT: Duration = Duration::from_secs(3);
+
+/// How often its end is looked for.
+pub(crate) const LOOK: Duration = Duration::from_millis(20);
+
+/// It found a channel.
+pub(crate) fn has_begun(lines: &[KernelLine]) -> bool {
+    lines.iter().any(|line| line.text.contains("dmatest: Started "))
+}
+
+/// Its thread is done: one channel has one.
+pub(crate) fn has_ended(lines: &[KernelLine]) -> bool {
+    lines.iter().any(|line| line.text.contains(SAYS) && line.text.contains(": summary "))
 }
 
 /// Takes `dmatest`'s own lines out, and adds what they mean to the facts. `noticed`: the driver itself said that something is wrong.

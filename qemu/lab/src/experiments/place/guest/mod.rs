@@ -168,8 +168,13 @@ impl GuestPlace {
         facts.slow = passed.took > limits.degraded;
         // The device's program outlives a guest that panicked.
         self.room.guest()?.device.end(&mut facts)?;
-        let over =
-            passed.gone || !(facts.hangs.is_empty() && facts.crashes.is_empty() && facts.infra.is_empty());
+        facts.recoveries.extend(self.found_by_looking(&facts, experiment, passed.took));
+        // Nobody can drive a device that left for good; a new guest brings a new one.
+        let left =
+            experiment.rules.iter().any(|rule| matches!(rule.action, Action::Remove(0) | Action::Kill));
+        let over = left
+            || passed.gone
+            || !(facts.hangs.is_empty() && facts.crashes.is_empty() && facts.infra.is_empty());
         if over {
             self.room.give_up();
             return Ok(facts);
@@ -179,13 +184,19 @@ impl GuestPlace {
     }
 
     /// A driver that lost an interrupt and did all its work found it by looking, which took longer; many say no word of it.
-    fn found_by_looking(&self, facts: &Observation, experiment: &Experiment, took: Duration) -> Option<String> {
+    fn found_by_looking(
+        &self,
+        facts: &Observation,
+        experiment: &Experiment,
+        took: Duration,
+    ) -> Option<String> {
         let golden = self.golden?;
         let lost = |rule: &ioat_stage::Rule| rule.point == Point::Msix && rule.action == Action::Drop;
         let late = took > golden.mul_f64(LATE_FACTOR) + LATE;
         let fired = !facts.fired.is_empty() && experiment.rules.iter().any(lost);
         let (took, golden) = (took.as_secs_f64(), golden.as_secs_f64());
-        (fired && late).then(|| format!("the work whose interrupt was lost was found {:.1} s later", took - golden))
+        (fired && late)
+            .then(|| format!("the work whose interrupt was lost was found {:.1} s later", took - golden))
     }
 
     /// A step has at least this long before it counts as stuck, however short the golden run: drivers wait for seconds by themselves.

@@ -40,7 +40,11 @@ impl GuestPlace {
     }
 }
 
-fn subject(campaign: &Campaign, choice: &KernelChoice, kernel: &Kernel) -> Result<(Subject, Vec<Addition>), Infra> {
+fn subject(
+    campaign: &Campaign,
+    choice: &KernelChoice,
+    kernel: &Kernel,
+) -> Result<(Subject, Vec<Addition>), Infra> {
     let workload = campaign.workload.as_deref().unwrap_or_default();
     let words = match &campaign.place {
         PlaceName::VmCommand(line) => split(line)?,
