@@ -50,7 +50,7 @@ pub(crate) fn has_ended(lines: &[KernelLine]) -> bool {
         lines.iter().filter(move |line| line.text.contains(SAYS) && line.text.contains(phrase))
     };
     let started = said("Started ")
-        .filter_map(|line| line.text.split("Started ").nth(1)?.split(' ').next()?.parse().ok());
+        .filter_map(|line| line.text.split("Started ").nth(1)?.split(' ').next()?.parse::<usize>().ok());
     let started: usize = started.sum();
     started > 0 && said(": summary ").count() >= started
 }
