@@ -7,6 +7,8 @@ pub mod programs;
 
 pub mod guests;
 
+pub mod kmod;
+
 pub mod ctl;
 
 pub mod selftest;

@@ -40,6 +40,7 @@ enum Verb {
     #[command(subcommand)]
     Trace(netdma_lab::trace::command::Command),
     Timeline(netdma_lab::timeline::command::Arguments),
+    Kmod(netdma_lab::kmod::command::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -65,6 +66,7 @@ fn main() -> ExitCode {
         Verb::Ctl(arguments) => ExitCode::from(netdma_lab::ctl::run(&arguments).code()),
         Verb::Trace(command) => on_files(netdma_lab::trace::command::run(&command)),
         Verb::Timeline(arguments) => on_files(netdma_lab::timeline::command::run(&arguments)),
+        Verb::Kmod(arguments) => kmod(&arguments),
     }
 }
 
@@ -78,6 +80,20 @@ fn sim(arguments: &netdma_lab::sim::command::Arguments) -> ExitCode {
         }
         Err(error) => {
             eprintln!("netdma-lab: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn kmod(arguments: &netdma_lab::kmod::command::Arguments) -> ExitCode {
+    match netdma_lab::kmod::command::run(arguments) {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(error)) => {
+            eprintln!("netdma-lab: {error}");
+            ExitCode::from(3)
+        }
+        Err(usage) => {
+            eprintln!("netdma-lab: {usage}");
             ExitCode::from(2)
         }
     }

@@ -139,14 +139,18 @@ impl Apt {
         }
     }
 
-    /// What apt would fetch to install `package` from `suite` onto an empty machine.
-    pub fn resolve(&self, suite: &str, package: &str) -> Result<Vec<Archive>, AptError> {
-        let what = ["-y", "--print-uris", "-t", suite, "install", package];
-        let answer = self.run(&format!("install {package}"), &what, &self.root.join("state"), &mut |_| {})?;
+    /// What apt would fetch to install `packages` from `suite` onto an empty machine.
+    pub fn resolve(&self, suite: &str, packages: &[&str]) -> Result<Vec<Archive>, AptError> {
+        // apt names only what it would fetch: archives that are there already must not be seen.
+        let nowhere = format!("Dir::Cache::archives={}", self.root.join("nowhere").display());
+        make_folder(&self.root.join("nowhere/partial"))?;
+        let what = [&["-o", &nowhere, "-y", "--print-uris", "-t", suite, "install"], packages].concat();
+        let install = format!("install {}", packages.join(" "));
+        let answer = self.run(&install, &what, &self.root.join("state"), &mut |_| {})?;
         let archives: Vec<_> = answer.lines().filter_map(Archive::from_uri_line).collect();
         if archives.is_empty() {
             let why = format!("{suite} has no such package");
-            return Err(AptError::Failed { what: format!("install {package}"), why });
+            return Err(AptError::Failed { what: install, why });
         }
         Ok(archives)
     }

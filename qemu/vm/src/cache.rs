@@ -84,6 +84,16 @@ impl Cache {
         self.root.join("busybox")
     }
 
+    /// A small system that builds kernel modules: compiler, headers and sources of the guests' kernels.
+    pub fn kbuild(&self) -> PathBuf {
+        self.root.join("kbuild")
+    }
+
+    /// Modules that were built, one folder for each kernel, named by its release.
+    pub fn modules(&self) -> PathBuf {
+        self.root.join("modules")
+    }
+
     /// What `boot --print` built.
     pub fn printed(&self) -> PathBuf {
         self.root.join("printed")
@@ -149,12 +159,12 @@ impl About {
 }
 
 /// Makes a folder and those above it.
-pub(crate) fn make_folder(path: &Path) -> Result<(), CacheError> {
+pub fn make_folder(path: &Path) -> Result<(), CacheError> {
     fs::create_dir_all(path).map_err(|source| CacheError::Io { path: path.into(), source })
 }
 
 /// Removes a folder that may not be there.
-pub(crate) fn remove_folder(path: &Path) -> Result<(), CacheError> {
+pub fn remove_folder(path: &Path) -> Result<(), CacheError> {
     match fs::remove_dir_all(path) {
         Err(source) if source.kind() != io::ErrorKind::NotFound => {
             Err(CacheError::Io { path: path.into(), source })
@@ -164,7 +174,7 @@ pub(crate) fn remove_folder(path: &Path) -> Result<(), CacheError> {
 }
 
 /// The bytes of the files in a tree; what cannot be read counts nothing.
-pub(crate) fn size_of_tree(path: &Path) -> u64 {
+pub fn size_of_tree(path: &Path) -> u64 {
     let Ok(metadata) = path.symlink_metadata() else { return 0 };
     if !metadata.is_dir() {
         return metadata.len();

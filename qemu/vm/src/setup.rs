@@ -217,11 +217,11 @@ impl Setup {
     fn order(&self, part: &Part, apt: &Apt) -> Result<Order, SetupError> {
         match part {
             Part::Qemu => {
-                let archives = apt.resolve(BACKPORTS, "qemu-system-x86")?;
+                let archives = apt.resolve(BACKPORTS, &["qemu-system-x86"])?;
                 Ok(Order { suite: BACKPORTS, archives, release: String::new() })
             }
             Part::Busybox => {
-                let mut archives = apt.resolve(STABLE, "busybox-static")?;
+                let mut archives = apt.resolve(STABLE, &["busybox-static"])?;
                 archives.retain(|archive| archive.package == "busybox-static");
                 Ok(Order { suite: STABLE, archives, release: String::new() })
             }
@@ -334,7 +334,7 @@ fn kernel_order(wanted: &str, apt: &Apt) -> Result<Order, SetupError> {
     let mut present = Vec::new();
     let suites = if wanted == "newest" { vec![BACKPORTS] } else { vec![STABLE, BACKPORTS] };
     for suite in suites {
-        let mut archives = apt.resolve(suite, "linux-image-amd64")?;
+        let mut archives = apt.resolve(suite, &["linux-image-amd64"])?;
         let Some(release) = release_among(&archives) else { continue };
         if wanted == "newest" || is_version(&release, wanted) {
             archives.retain(|archive| {

@@ -5,10 +5,8 @@
 
 mod findings;
 mod page;
-mod sweep;
 
 use std::fs;
-use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -20,10 +18,14 @@ use self::page::Page;
 use super::campaign::Campaign;
 use super::exit::{Exit, Trouble};
 use super::experiment::Experiment;
+use super::journal::Journal;
 use super::observation::Observation;
-use super::place::guest::{GuestPlace, open::is_module};
-use super::place::{Golden, Limits, Place};
+use super::place::guest::{GuestPlace, module::ModuleFault, open::is_module};
+use super::place::{Infra, Place};
+use super::plan::Plan;
 use super::record::{Header, Record};
+use super::run::{header, outcome};
+use super::shard::Shard;
 
 /// Try a driver against a device that breaks: a run without a fault, then every single fault, then one page
 ///
@@ -99,48 +101,61 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Trouble> {
     let text = subject.campaign(arguments);
     fs::write(&file, &text).with_context(|| file.display().to_string())?;
     let campaign = Campaign::parse(&text, &file.display().to_string())?;
-    let mut place = GuestPlace::open(&campaign)?;
+    let mut place = GuestPlace::open(&campaign).map_err(usage_or_infra)?;
     eprintln!("{}: {}", subject.name, place.summary()?);
-    let golden = place.golden(0)?;
-    let limits = campaign.factors.limits(&campaign.place, &golden);
-    fails_by_itself(&golden)?;
-    let experiments = sweep::experiments(&campaign, &golden, arguments.limit, arguments.times);
-    eprintln!(
-        "golden run: {:.2} s, {} operations; {} faults to try",
-        seconds(golden.took_ns),
-        golden.operations.values().sum::<u64>(),
-        experiments.len()
-    );
-    let journal = folder.join("journal.jsonl");
-    let page = Page::new(&subject.again(arguments), &journal);
-    run_all(&mut place, &campaign, &golden, &limits, &experiments, page)
+    let plan = Plan::make(&campaign, &mut place)?;
+    let experiments = chosen(&plan, arguments);
+    if experiments.is_empty() {
+        return Err(Trouble::Skipped("no fault of these reaches anything that the driver does".to_owned()));
+    }
+    eprintln!("golden run: {:.2} s; {} to try", seconds(plan.golden_ns()), faults(experiments.len()));
+    run_all(&mut place, &campaign, &plan, &experiments, Page::new(&subject.again(arguments), &folder))
+}
+
+/// A module that does not fit is the user's; a guest that is missing is the machine room's.
+fn usage_or_infra(Infra(error): Infra) -> Trouble {
+    if error.downcast_ref::<ModuleFault>().is_some() {
+        Trouble::Usage(format!("{error:#}"))
+    } else {
+        Trouble::Infra(error)
+    }
+}
+
+/// The faults to try: with `--limit` so many, evenly taken from all; a single set as often as it is asked for.
+fn chosen(plan: &Plan, arguments: &Arguments) -> Vec<Experiment> {
+    let all: Vec<&Experiment> = plan.experiments.iter().map(|planned| &planned.experiment).collect();
+    let limit = arguments.limit.unwrap_or(all.len()).min(all.len());
+    let taken = (0..limit).map(|number| all[number * all.len() / limit]);
+    taken.flat_map(|experiment| (0..arguments.times).map(move |_| experiment.clone())).collect()
 }
 
 fn run_all(
     place: &mut GuestPlace,
     campaign: &Campaign,
-    golden: &Golden,
-    limits: &Limits,
+    plan: &Plan,
     experiments: &[Experiment],
     mut page: Page,
 ) -> Result<Exit, Trouble> {
-    let journal = fs::File::create(page.journal()).with_context(|| page.journal().display().to_string())?;
-    let mut journal = BufWriter::new(journal);
-    write(&mut journal, &Record::Header(header(campaign, golden, experiments.len())))?;
+    let header = Header { planned: experiments.len() as u64, ..header(campaign, plan, &Shard::WHOLE) };
+    let mut journal =
+        Journal::create(&page.journal(), &header).map_err(|error| Trouble::Infra(error.into()))?;
     let begun = Instant::now();
     for (number, experiment) in experiments.iter().enumerate() {
+        let golden = plan.golden.get(&experiment.seed).cloned().unwrap_or_default();
+        let limits = campaign.factors.limits(&campaign.place, &golden);
         let started = Instant::now();
         let observation = place
-            .run(experiment, limits)
+            .run(experiment, &limits)
             .unwrap_or_else(|error| Observation { infra: vec![error.to_string()], ..Observation::default() });
-        let wall_ns = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        let outcome = findings::outcome(experiment, observation, wall_ns, &page);
+        let mut outcome = outcome(campaign, experiment, observation, started.elapsed());
+        outcome.replay = page.command(&outcome.rules);
         page.progress(number + 1, experiments.len(), &outcome, begun.elapsed());
-        write(&mut journal, &Record::Result(Box::new(outcome.clone())))?;
+        let record = Record::Result(Box::new(outcome.clone()));
+        journal.append(&record).map_err(|error| Trouble::Infra(error.into()))?;
         page.take(outcome);
     }
     print!("{}", page.finish(begun.elapsed(), place.boots()));
-    Ok(if page.has_findings() { Exit::Findings } else { Exit::Clean })
+    Ok(page.exit())
 }
 
 /// What is tried, by its names.
@@ -204,10 +219,7 @@ impl Named {
         all.insert("campaign".into(), head.into());
         all.insert("device".into(), device.into());
         if arguments.rules.is_empty() {
-            all.insert(
-                "sweep".into(),
-                sweep::table(arguments.occurrences, &arguments.points, &arguments.actions).into(),
-            );
+            all.insert("sweep".into(), sweep_table(arguments).into());
         } else {
             let rules: Vec<toml::Value> =
                 arguments.rules.iter().map(|rule| rule.to_string().into()).collect();
@@ -240,37 +252,21 @@ impl Named {
     }
 }
 
-/// A driver that fails without any fault cannot be blamed for one.
-fn fails_by_itself(golden: &Golden) -> Result<(), Trouble> {
-    let facts = &golden.observation;
-    let lists = [&facts.infra, &facts.crashes, &facts.hangs, &facts.corruptions, &facts.failures];
-    match lists.into_iter().flatten().next() {
-        Some(text) => Err(Trouble::Usage(format!("it fails without any fault: {text}"))),
-        None => Ok(()),
+/// The `[sweep]` table of the campaign's file.
+fn sweep_table(arguments: &Arguments) -> toml::Table {
+    let mut table = toml::Table::new();
+    table.insert("occurrences".into(), i64::try_from(arguments.occurrences).unwrap_or(i64::MAX).into());
+    let points = arguments.points.iter().map(|point| point.name().to_owned()).collect();
+    for (key, words) in [("points", points), ("actions", arguments.actions.clone())] {
+        if !words.is_empty() {
+            table.insert(key.into(), words.into());
+        }
     }
+    table
 }
 
-fn header(campaign: &Campaign, golden: &Golden, planned: usize) -> Header {
-    let started = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    Header {
-        version: super::identity::FORMAT,
-        tool: concat!("netdma-lab ", env!("CARGO_PKG_VERSION")).to_owned(),
-        campaign: campaign.name.clone(),
-        spec: campaign.spec.clone(),
-        place: campaign.place.to_string(),
-        shard: "1/1".to_owned(),
-        planned: planned as u64,
-        golden_ns: golden.took_ns,
-        host: fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned(),
-        started: started.as_secs(),
-    }
-}
-
-/// One line, at once: what was found stays if this program dies.
-fn write(journal: &mut impl Write, record: &Record) -> Result<(), Trouble> {
-    let line = serde_json::to_string(record).context("a journal's line")?;
-    writeln!(journal, "{line}").and_then(|()| journal.flush()).context("the journal")?;
-    Ok(())
+fn faults(count: usize) -> String {
+    if count == 1 { "1 fault".to_owned() } else { format!("{count} faults") }
 }
 
 /// Words as a shell takes them.

@@ -11,7 +11,7 @@ use anyhow::Context;
 use netdma_vm::child::Child;
 use netdma_vm::folder::Folder;
 
-use super::device_view::DeviceView;
+use super::device_view::{DeviceView, without_directions};
 use super::verdict::{self, End};
 use super::{Golden, Infra, Limits, Place};
 use crate::experiments::experiment::Experiment;
@@ -86,10 +86,15 @@ impl Place for AttachPlace {
         self.device.begin_census()?;
         let mut observation = Observation::default();
         let (took, _) = self.pass(seed, GOLDEN_PATIENCE, &mut observation)?;
-        let operations = self.device.end_census()?;
+        let accesses = self.device.end_accesses()?;
         self.device.end(&mut observation)?;
         observation.took_ns = nanoseconds(took);
-        Ok(Golden { took_ns: observation.took_ns, operations, observation, ..Golden::default() })
+        Ok(Golden {
+            took_ns: observation.took_ns,
+            operations: without_directions(&accesses),
+            accesses,
+            observation,
+        })
     }
 
     fn run(&mut self, experiment: &Experiment, limits: &Limits) -> Result<Observation, Infra> {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::findings::{self, Group};
 use crate::experiments::class::Class;
+use crate::experiments::exit::Exit;
 use crate::experiments::record::Outcome;
 use crate::table::Table;
 
@@ -17,17 +18,17 @@ const SHOWN: usize = 6;
 pub(super) struct Page {
     /// The command that tries the same again, before and behind the rules.
     again: (String, String),
-    journal: PathBuf,
+    folder: PathBuf,
     outcomes: Vec<Outcome>,
 }
 
 impl Page {
-    pub(super) fn new(again: &(String, String), journal: &Path) -> Self {
-        Self { again: again.clone(), journal: journal.to_owned(), outcomes: Vec::new() }
+    pub(super) fn new(again: &(String, String), folder: &Path) -> Self {
+        Self { again: again.clone(), folder: folder.to_owned(), outcomes: Vec::new() }
     }
 
-    pub(super) fn journal(&self) -> &Path {
-        &self.journal
+    pub(super) fn journal(&self) -> PathBuf {
+        self.folder.join("journal.jsonl")
     }
 
     /// The command line that repeats an experiment.
@@ -59,8 +60,12 @@ impl Page {
         self.outcomes.push(outcome);
     }
 
-    pub(super) fn has_findings(&self) -> bool {
-        self.outcomes.iter().any(|outcome| outcome.class.is_finding())
+    /// Findings weigh more than a machine room that failed now and then; without any, its failures leave the question open.
+    pub(super) fn exit(&self) -> Exit {
+        if self.outcomes.iter().any(|outcome| outcome.class.is_finding()) {
+            return Exit::Findings;
+        }
+        if self.count(Class::InfraError) > 0 { Exit::Infra } else { Exit::Clean }
     }
 
     /// The page.
@@ -80,7 +85,14 @@ impl Page {
         for group in findings::groups(&self.outcomes) {
             let _ = write!(text, "\n{}", told(&group));
         }
-        let _ = writeln!(text, "\njournal: {}", self.journal.display());
+        let journal = self.journal();
+        let (journal, page) = (journal.display(), self.folder.join("report.html"));
+        let _ = writeln!(text, "\njournal: {journal}");
+        let _ = writeln!(
+            text,
+            "report:  netdma-lab experiment report {journal} --format html -o {}",
+            page.display()
+        );
         text
     }
 

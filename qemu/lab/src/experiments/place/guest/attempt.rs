@@ -100,7 +100,12 @@ impl Attempt<'_> {
     fn work(&mut self) -> Result<(), Gone> {
         match &self.subject.work {
             Work::Bind => Ok(()),
-            Work::DmaTest(test) => self.insert(&test.module).map(drop),
+            Work::DmaTest(test) => {
+                if self.insert(&test.module)? {
+                    self.wait_for_dmatest()?;
+                }
+                Ok(())
+            }
             Work::Command(words) => {
                 let words = command_words(words, &self.guest.bdf, self.seed);
                 let argv: Vec<&str> = words.iter().map(String::as_str).collect();
@@ -114,6 +119,21 @@ impl Attempt<'_> {
                 verdict::judge(&end, &mut self.facts);
                 Ok(())
             }
+        }
+    }
+
+    /// `insmod` comes back before a thread of dmatest's has begun; reading its `wait` waits for those that have.
+    fn wait_for_dmatest(&mut self) -> Result<(), Gone> {
+        let begun = Instant::now();
+        loop {
+            self.step(&["cat", "/sys/module/dmatest/parameters/wait"])?;
+            let read = self.guest.log(self.mark);
+            let (lines, _) = read.map_err(|error| self.gone("reading the kernel's log", &error))?;
+            let patience = if dmatest::has_begun(&lines) { self.limit } else { dmatest::BEGIN_LIMIT };
+            if dmatest::has_ended(&lines) || begun.elapsed() > patience {
+                return Ok(());
+            }
+            std::thread::sleep(dmatest::LOOK);
         }
     }
 

@@ -2,6 +2,8 @@
 //!
 //! It says its results at info level: one line for each test that failed, with the reason in quotes, and a summary for each thread.
 
+use std::time::Duration;
+
 use netdma_vm::message::KernelLine;
 use netdma_vm::modules::LoadedModule;
 
@@ -29,6 +31,28 @@ impl DmaTest {
         let params = format!("{PARAMETERS} {more}").trim().to_owned();
         Self { module: LoadedModule { name: "dmatest".into(), bytes, params } }
     }
+}
+
+/// It has begun within this time, or found no channel.
+pub(crate) const BEGIN_LIMIT: Duration = Duration::from_secs(3);
+
+/// How often its end is looked for.
+pub(crate) const LOOK: Duration = Duration::from_millis(20);
+
+/// It found a channel.
+pub(crate) fn has_begun(lines: &[KernelLine]) -> bool {
+    lines.iter().any(|line| line.text.contains("dmatest: Started "))
+}
+
+/// All the threads that it started have said how it went.
+pub(crate) fn has_ended(lines: &[KernelLine]) -> bool {
+    let said = |phrase: &'static str| {
+        lines.iter().filter(move |line| line.text.contains(SAYS) && line.text.contains(phrase))
+    };
+    let started = said("Started ")
+        .filter_map(|line| line.text.split("Started ").nth(1)?.split(' ').next()?.parse::<usize>().ok());
+    let started: usize = started.sum();
+    started > 0 && said(": summary ").count() >= started
 }
 
 /// Takes `dmatest`'s own lines out, and adds what they mean to the facts. `noticed`: the driver itself said that something is wrong.
@@ -84,6 +108,16 @@ mod tests {
     fn a_summary_without_results_is_a_pass_and_none_is_a_failure() {
         assert_eq!(judged(&["Started 1 threads using dma0chan0", SUMMARY], false), Observation::default());
         assert_eq!(judged(&[], false).failures.len(), 1);
+    }
+
+    #[test]
+    fn it_has_ended_when_each_thread_has_said_how_it_went() {
+        let line = |text: &str| KernelLine { level: 6, seq: 1, time_us: 1, text: format!("dmatest: {text}") };
+        let mut lines = vec![line("Started 2 threads using dma0chan0"), line(SUMMARY)];
+        assert!(!has_ended(&lines));
+        lines.push(line("dma0chan0-copy1: summary 6 tests, 1 failures 900.00 iops 1800 KB/s (0)"));
+        assert!(has_ended(&lines));
+        assert!(!has_ended(&lines[1..]));
     }
 
     #[test]

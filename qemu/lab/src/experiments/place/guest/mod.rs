@@ -14,13 +14,14 @@ pub mod subject;
 
 use std::time::Duration;
 
-use ioat_stage::Action;
+use ioat_stage::{Action, Point};
 use netdma_vm::message::KernelLine;
 
 use self::attempt::Attempt;
 use self::kernel_log::Harmless;
 use self::room::Room;
 use self::subject::{Subject, Work};
+use super::device_view::without_directions;
 use super::{Golden, Infra, Limits, Place};
 use crate::experiments::experiment::Experiment;
 use crate::experiments::observation::Observation;
@@ -29,6 +30,11 @@ pub use self::room::{Furnishing, kernel_of};
 
 /// A pass without any rule may take this long for each step.
 const GOLDEN_PATIENCE: Duration = Duration::from_secs(60);
+
+/// Later than the golden run by this, and by half of it, is late whatever the host's scheduler does: ioatdma's watchdog looks
+/// after 200 ms at the earliest.
+const LATE: Duration = Duration::from_millis(150);
+const LATE_FACTOR: f64 = 1.5;
 
 /// A guest with a subject.
 #[derive(Debug)]
@@ -40,6 +46,8 @@ pub struct GuestPlace {
     hand_to: Option<String>,
     /// A pass without rules was made, and its lines are known.
     learned: bool,
+    /// How long a pass without rules takes, once that is known.
+    golden: Option<Duration>,
 }
 
 /// What came of a pass.
@@ -56,7 +64,7 @@ impl GuestPlace {
     #[must_use]
     pub fn new(furnishing: Furnishing, subject: Subject) -> Self {
         let room = Room::new(furnished(furnishing, &subject), needs(&subject));
-        Self { room, subject, harmless: Harmless::default(), hand_to: None, learned: false }
+        Self { room, subject, harmless: Harmless::default(), hand_to: None, learned: false, golden: None }
     }
 
     /// How often a guest was booted so far.
@@ -125,16 +133,21 @@ impl GuestPlace {
     }
 
     /// The pass after the fault, without any rule: it must be clean, or the driver did not come through.
-    fn clean_pass(&mut self, experiment: &Experiment, facts: &mut Observation, limit: Duration) -> Result<(), Infra> {
+    fn clean_pass(
+        &mut self,
+        experiment: &Experiment,
+        facts: &mut Observation,
+        limit: Duration,
+    ) -> Result<(), Infra> {
         let guest = self.room.guest()?;
         guest.device.disarm()?;
-        // Nobody can drive a device that left for good; who plugs it in again gives it its power-on state.
-        let left = |action| matches!(action, Action::Remove(_) | Action::Kill);
-        if experiment.rules.iter().any(|rule| left(rule.action)) {
+        // A reset that sticks, sticks until the function is reset: the device's doing, not the driver's.
+        if experiment.rules.iter().any(|rule| matches!(rule.action, Action::Stick)) {
             guest.device.reset()?;
         }
         let clean = self.pass(experiment.seed, limit)?;
-        let lists = [&clean.facts.crashes, &clean.facts.hangs, &clean.facts.corruptions, &clean.facts.failures];
+        let lists =
+            [&clean.facts.crashes, &clean.facts.hangs, &clean.facts.corruptions, &clean.facts.failures];
         let first = lists.into_iter().flatten().next();
         facts.hangs.extend(first.map(|text| format!("not clean again after the fault: {text}")));
         facts.infra.extend(clean.facts.infra);
@@ -155,13 +168,35 @@ impl GuestPlace {
         facts.slow = passed.took > limits.degraded;
         // The device's program outlives a guest that panicked.
         self.room.guest()?.device.end(&mut facts)?;
-        let over = passed.gone || !(facts.hangs.is_empty() && facts.crashes.is_empty() && facts.infra.is_empty());
+        facts.recoveries.extend(self.found_by_looking(&facts, experiment, passed.took));
+        // Nobody can drive a device that left for good; a new guest brings a new one.
+        let left =
+            experiment.rules.iter().any(|rule| matches!(rule.action, Action::Remove(0) | Action::Kill));
+        let over = left
+            || passed.gone
+            || !(facts.hangs.is_empty() && facts.crashes.is_empty() && facts.infra.is_empty());
         if over {
             self.room.give_up();
             return Ok(facts);
         }
         self.clean_pass(experiment, &mut facts, limit)?;
         Ok(facts)
+    }
+
+    /// A driver that lost an interrupt and did all its work found it by looking, which took longer; many say no word of it.
+    fn found_by_looking(
+        &self,
+        facts: &Observation,
+        experiment: &Experiment,
+        took: Duration,
+    ) -> Option<String> {
+        let golden = self.golden?;
+        let lost = |rule: &ioat_stage::Rule| rule.point == Point::Msix && rule.action == Action::Drop;
+        let late = took > golden.mul_f64(LATE_FACTOR) + LATE;
+        let fired = !facts.fired.is_empty() && experiment.rules.iter().any(lost);
+        let (took, golden) = (took.as_secs_f64(), golden.as_secs_f64());
+        (fired && late)
+            .then(|| format!("the work whose interrupt was lost was found {:.1} s later", took - golden))
     }
 
     /// A step has at least this long before it counts as stuck, however short the golden run: drivers wait for seconds by themselves.
@@ -183,16 +218,17 @@ impl Place for GuestPlace {
         self.room.guest()?.device.begin_census()?;
         let counted = self.pass(seed, GOLDEN_PATIENCE)?;
         let guest = self.room.guest()?;
-        let operations = guest.device.end_census()?;
+        let accesses = guest.device.end_accesses()?;
         let mut observation = counted.facts;
         guest.device.end(&mut observation)?;
         guest.device.reset()?;
         if timed.gone || counted.gone {
             self.room.give_up();
         }
+        self.golden = Some(timed.took.max(counted.took));
         let took_ns = u64::try_from(timed.took.max(counted.took).as_nanos()).unwrap_or(u64::MAX);
         observation.took_ns = took_ns;
-        Ok(Golden { took_ns, operations, observation, ..Golden::default() })
+        Ok(Golden { took_ns, operations: without_directions(&accesses), accesses, observation })
     }
 
     fn run(&mut self, experiment: &Experiment, limits: &Limits) -> Result<Observation, Infra> {

@@ -18,6 +18,7 @@ use super::subject::{Subject, Work, brought_along};
 use super::{GuestPlace, Infra};
 use crate::experiments::campaign::{Campaign, PlaceName};
 use crate::guests::NETDMA;
+use crate::kmod;
 use crate::programs;
 
 impl GuestPlace {
@@ -28,7 +29,7 @@ impl GuestPlace {
     pub fn open(campaign: &Campaign) -> Result<Self, Infra> {
         let kernel = campaign.kernel.as_deref().map(KernelChoice::from).unwrap_or_default();
         let found = kernel_of(&kernel)?;
-        let (subject, additions) = subject(campaign, &found)?;
+        let (subject, additions) = subject(campaign, &kernel, &found)?;
         let options = &campaign.scenario.device;
         let mut device =
             vec![format!("--profile={}", options.profile), format!("--channels={}", options.channels.get())];
@@ -39,7 +40,11 @@ impl GuestPlace {
     }
 }
 
-fn subject(campaign: &Campaign, kernel: &Kernel) -> Result<(Subject, Vec<Addition>), Infra> {
+fn subject(
+    campaign: &Campaign,
+    choice: &KernelChoice,
+    kernel: &Kernel,
+) -> Result<(Subject, Vec<Addition>), Infra> {
     let workload = campaign.workload.as_deref().unwrap_or_default();
     let words = match &campaign.place {
         PlaceName::VmCommand(line) => split(line)?,
@@ -56,12 +61,12 @@ fn subject(campaign: &Campaign, kernel: &Kernel) -> Result<(Subject, Vec<Additio
     let request =
         std::iter::once(module).chain(parameters.iter().map(String::as_str)).collect::<Vec<_>>().join(":");
     let module = Module::find(&request, kernel).map_err(|error| Infra(error.into()))?;
-    let (work, additions) = work(workload, kernel)?;
+    let (work, additions) = work(workload, choice)?;
     Ok((Subject { module: Some(module), work }, additions))
 }
 
 /// What a module is given to do.
-fn work(workload: &str, kernel: &Kernel) -> Result<(Work, Vec<Addition>), Infra> {
+fn work(workload: &str, kernel: &KernelChoice) -> Result<(Work, Vec<Addition>), Infra> {
     let words = if workload.is_empty() { Vec::new() } else { split(workload)? };
     match words.first().map(String::as_str) {
         None | Some("self-test") => Ok((Work::Bind, Vec::new())),
@@ -73,10 +78,11 @@ fn work(workload: &str, kernel: &Kernel) -> Result<(Work, Vec<Addition>), Infra>
     }
 }
 
-/// The kernel's own test, which Debian does not ship.
-fn dmatest(kernel: &Kernel, parameters: &str) -> Result<DmaTest, Infra> {
-    let _ = (kernel, parameters);
-    Err(Infra(anyhow!("dmatest is not part of this build")))
+/// The kernel's own test, which Debian does not ship: built from its source.
+fn dmatest(kernel: &KernelChoice, parameters: &str) -> Result<DmaTest, Infra> {
+    let path = kmod::build(kernel, &kmod::Module::Dmatest).map_err(|error| Infra(error.into()))?;
+    let bytes = std::fs::read(&path).with_context(|| path.display().to_string()).map_err(Infra)?;
+    Ok(DmaTest::new(bytes, parameters))
 }
 
 /// What goes along with a command: our driver's program, and what the command names.
