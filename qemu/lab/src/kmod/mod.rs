@@ -10,6 +10,8 @@ pub mod command;
 
 mod compile;
 
+pub mod dmatest;
+
 mod enter;
 
 mod error;
