@@ -61,18 +61,17 @@ fn chosen(names: &[String]) -> Result<Vec<&'static Mend>, Unknown> {
 }
 
 fn list(mends: &[&Mend]) -> String {
-    let mut table = Table::new(&["mend", "what was found", "rule", "patch"]);
-    for mend in mends {
-        table.row([mend.name, mend.found, mend.rule, mend.file]);
-    }
-    table.to_string()
+    let lines = mends.iter().map(|mend| {
+        format!("{}: {}\n    rule: {}\n    patch: {}\n", mend.name, mend.found, mend.rule, mend.file)
+    });
+    lines.collect()
 }
 
 fn tried(mends: &[&'static Mend], kernel: &KernelChoice) -> Result<bool> {
-    let mut table = Table::new(&["mend", "stock ioatdma", "patched", "result"]);
+    let mut table = Table::new(&["mend", "result", "the stock module, then the patched one"]);
     let mut all_hold = true;
     for it in mends {
-        println!("==> {}: {}\n    rule: {}\n    patch: {}", it.name, it.found, it.rule, it.file);
+        print!("==> {}", list(&[it]));
         let mended = mend(it, kernel)?;
         show("before, Debian's own module", &mended.before);
         show("after, with the patch", &mended.after);
@@ -83,7 +82,7 @@ fn tried(mends: &[&'static Mend], kernel: &KernelChoice) -> Result<bool> {
     Ok(all_hold)
 }
 
-fn row(mend: &Mend, mended: &Mended) -> [String; 4] {
+fn row(mend: &Mend, mended: &Mended) -> [String; 3] {
     let word = match (&mended.fails, &mended.passes) {
         (Some(_), Some(_)) => "mended",
         (Some(_), None) => "NOT MENDED",
@@ -91,7 +90,7 @@ fn row(mend: &Mend, mended: &Mended) -> [String; 4] {
     };
     let before = mended.fails.clone().unwrap_or_else(|| "does not fail".into());
     let after = mended.passes.clone().unwrap_or_else(|| "does not pass".into());
-    [mend.name.into(), before, after, word.into()]
+    [mend.name.into(), word.into(), format!("{before} -> {after}")]
 }
 
 fn show(what: &str, seen: &Seen) {

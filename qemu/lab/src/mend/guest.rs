@@ -1,5 +1,6 @@
 //! One guest with one device under one rule, one `ioatdma` and `dmatest`: what was seen.
 
+use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
 use std::thread::sleep;
@@ -96,7 +97,11 @@ fn after_a_while(guest: &mut Guest, verdict: Verdict) -> Result<Seen> {
 fn dead(error: &anyhow::Error) -> Option<Seen> {
     let Some(VmError::Panicked { console_tail }) = error.downcast_ref::<VmError>() else { return None };
     let lines = console_tail.lines().map(without_time);
-    let log = lines.filter(|text| is_ours(text) || is_last_word(text)).map(str::to_owned).collect();
+    let mut log: Vec<String> =
+        lines.filter(|text| is_ours(text) || is_last_word(text)).map(str::to_owned).collect();
+    // The place of the BUG comes twice.
+    let mut seen = HashSet::new();
+    log.retain(|text| seen.insert(text.clone()));
     Some(Seen { panicked: true, verdict: None, resets: 0, log, idle_s: IDLE_S })
 }
 
@@ -108,7 +113,8 @@ fn is_ours(text: &str) -> bool {
 }
 
 fn is_last_word(text: &str) -> bool {
-    ["kernel BUG at", "RIP: 0010:", "Kernel panic"].iter().any(|part| text.starts_with(part))
+    let of_the_driver = text.starts_with("RIP: ") && text.ends_with("[ioatdma]");
+    of_the_driver || ["kernel BUG at", "Kernel panic"].iter().any(|part| text.starts_with(part))
 }
 
 /// `[    7.227384] text`
