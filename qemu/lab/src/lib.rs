@@ -9,6 +9,8 @@ pub mod guests;
 
 pub mod kmod;
 
+pub mod mend;
+
 pub mod ctl;
 
 pub mod selftest;

@@ -41,6 +41,7 @@ enum Verb {
     Trace(netdma_lab::trace::command::Command),
     Timeline(netdma_lab::timeline::command::Arguments),
     Kmod(netdma_lab::kmod::command::Arguments),
+    Mend(netdma_lab::mend::command::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -67,6 +68,7 @@ fn main() -> ExitCode {
         Verb::Trace(command) => on_files(netdma_lab::trace::command::run(&command)),
         Verb::Timeline(arguments) => on_files(netdma_lab::timeline::command::run(&arguments)),
         Verb::Kmod(arguments) => kmod(&arguments),
+        Verb::Mend(arguments) => mend(&arguments),
     }
 }
 
@@ -90,6 +92,21 @@ fn kmod(arguments: &netdma_lab::kmod::command::Arguments) -> ExitCode {
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(error)) => {
             eprintln!("netdma-lab: {error}");
+            ExitCode::from(3)
+        }
+        Err(usage) => {
+            eprintln!("netdma-lab: {usage}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn mend(arguments: &netdma_lab::mend::command::Arguments) -> ExitCode {
+    match netdma_lab::mend::command::run(arguments) {
+        Ok(Ok(true)) => ExitCode::SUCCESS,
+        Ok(Ok(false)) => ExitCode::FAILURE,
+        Ok(Err(error)) => {
+            eprintln!("netdma-lab: {error:#}");
             ExitCode::from(3)
         }
         Err(usage) => {

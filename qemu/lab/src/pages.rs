@@ -11,12 +11,16 @@ netdma-lab sim --seeds 0..1000 stops
 netdma-lab experiment plan scripts/experiments/own-sim.toml
 netdma-lab experiment run scripts/experiments/own-sim.toml --journal own.jsonl
 netdma-lab experiment run scripts/experiments/own-sim.toml --shard 2/4 --resume
-netdma-lab experiment merge --out all.jsonl own-sim-*-of-4.jsonl",
+netdma-lab experiment merge --out all.jsonl own-sim-*-of-4.jsonl
+netdma-lab try --stock ioatdma --points complete
+netdma-lab kmod dmatest
+netdma-lab mend --list
+netdma-lab mend completion-word",
     exit_codes: "\
-0  all passed; a simulation went as its scenario expects
-1  something failed; a simulation, or an experiment, found something new
+0  all passed; a simulation went as its scenario expects; a patch mends its finding; an experiment found nothing new
+1  something failed; a simulation, or an experiment, found something new; a patch does not mend its finding, or it is not there
 2  the command line makes no sense
-3  the machine room failed: no guest, no QEMU, no kernel; a full disk, an interruption: resume the experiment
+3  the machine room failed: no guest, no QEMU, no kernel, no module; a full disk, an interruption: resume the experiment
 4  no experiment is to be run here",
     environment: &[
         (
@@ -43,6 +47,11 @@ netdma-lab experiment merge --out all.jsonl own-sim-*-of-4.jsonl",
     files: &[
         ("scripts/scenarios/*.toml", "what `sim` knows by name"),
         ("scripts/experiments/*.toml", "campaigns of experiments"),
+        ("qemu/lab/patches/*.patch", "the patches of `mend`"),
+        (
+            "~/.cache/netdma/kbuild",
+            "compiler, kernel headers and sources that `kmod` builds with; ~/.cache/netdma/modules what it built",
+        ),
         ("~/.cache/netdma", "QEMU and kernels; made by netdma-vm-setup(1)"),
     ],
     see_also: &["netdma-lab", "netdma", "vfio-user-ioat", "netdma-vm"],

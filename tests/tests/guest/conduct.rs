@@ -9,7 +9,7 @@ use ioat_spec::GeneralRegister;
 use netdma_lab::guests::Guest;
 
 /// A finding that is expected: rule, channel or place, and why.
-type Expected = (&'static str, &'static str, &'static str);
+pub(crate) type Expected = (&'static str, &'static str, &'static str);
 
 /// What stock `ioatdma` does, from its probe with the self-test to its removal. The one entry is not its own: it proves
 /// that the lint sees this guest's register accesses.
@@ -61,7 +61,8 @@ pub(crate) fn of_ioatdma_in_trouble(guest: &mut Guest) -> Result<()> {
     Ok(())
 }
 
-fn is_what_is_written_down(guest: &Guest, device: usize, expected: &[Expected]) -> Result<()> {
+/// The lint's findings on a device are just these.
+pub(crate) fn is_what_is_written_down(guest: &Guest, device: usize, expected: &[Expected]) -> Result<()> {
     let found = findings(guest, device)?;
     let heads: BTreeSet<String> = found.iter().map(|line| head(line)).collect();
     let expected: BTreeSet<String> =

@@ -8,6 +8,7 @@ mod guest;
 mod ioatdma;
 mod kills;
 mod line;
+mod mend;
 mod our_driver;
 mod panic;
 mod scripts;
@@ -20,7 +21,7 @@ fn main() {
     // must be started from the thread that lives as long as the guest.
     arguments.test_threads = Some(1);
     let trials: Vec<Trial> =
-        [checks::stable_kernel(), checks::newest_kernel(), line::checks(), panic::checks()]
+        [checks::stable_kernel(), checks::newest_kernel(), line::checks(), panic::checks(), mend::checks()]
             .into_iter()
             .flatten()
             .collect();

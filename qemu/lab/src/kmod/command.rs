@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use netdma_vm::kernel::KernelChoice;
 
-use super::{KmodError, Module, Patch, build};
+use super::{KmodError, Module, Patch, build, is_prepared};
 
 /// Build a kernel module for a guest's kernel from Debian's source and header packages
 ///
@@ -26,6 +26,9 @@ pub struct Arguments {
     /// Also copy the module into this folder
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Fetch nothing: compiler, headers and source must be in the cache
+    #[arg(long)]
+    no_install: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -58,7 +61,11 @@ fn built(arguments: &Arguments) -> Result<(), KmodError> {
         Name::Dmatest => Module::Dmatest,
         Name::Ioatdma => Module::Ioatdma(patches),
     };
-    let mut file = build(&KernelChoice::from(arguments.kernel.as_str()), &module)?;
+    let kernel = KernelChoice::from(arguments.kernel.as_str());
+    if arguments.no_install && !is_prepared(&kernel)? {
+        return Err(KmodError::NotPrepared(arguments.kernel.clone()));
+    }
+    let mut file = build(&kernel, &module)?;
     if let Some(folder) = &arguments.out {
         fs::create_dir_all(folder).map_err(KmodError::io(folder))?;
         let copy = folder.join(format!("{}.ko", module.name()));

@@ -32,7 +32,8 @@ exec chroot "$root" /usr/bin/env -i PATH=/usr/bin:/usr/sbin LC_ALL=C HOME=/ "$@"
 /// Without mounts the node must be in the folder.
 const ENTER_BARE: &str = r#"
 root=$1; shift
-[ -c "$root/dev/null" ] || { rm -f "$root/dev/null"; mknod -m 666 "$root/dev/null" c 1 3; } &&
+[ -c "$root/dev/null" ] ||
+{ mknod -m 666 "$root/dev/null.new" c 1 3 && mv -f "$root/dev/null.new" "$root/dev/null"; } &&
 exec chroot "$root" /usr/bin/env -i PATH=/usr/bin:/usr/sbin LC_ALL=C HOME=/ "$@"
 "#;
 

@@ -21,6 +21,11 @@ pub enum KmodError {
     /// No packages.
     #[error(transparent)]
     Apt(#[from] AptError),
+    /// Nothing may be fetched.
+    #[error(
+        "the cache has no compiler and headers for kernel {0}: run `netdma-lab kmod dmatest --kernel {0}` without --no-install"
+    )]
+    NotPrepared(String),
     /// The kernel is none of Debian's.
     #[error(
         "kernel {0}: its release is none of Debian's, which end in `-amd64`: there are no packages to build modules from"

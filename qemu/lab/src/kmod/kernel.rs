@@ -71,7 +71,11 @@ impl Order {
             let found = closure.iter().find(|archive| wanted(&archive.package));
             found.cloned().ok_or_else(|| KmodError::Package { package: headers.clone(), what: what.into() })
         };
-        let compiler = named(&is_compiler, "compiler among those that it needs")?;
+        let compiler = closure.iter().find_map(|archive| compiler(&archive.package));
+        let compiler = compiler.ok_or_else(|| KmodError::Package {
+            package: headers.clone(),
+            what: "compiler (gcc-*) among those that it needs".into(),
+        })?;
         let kbuild = named(&|name| name.starts_with("linux-kbuild-"), "build programs (linux-kbuild-*)")?;
         let is_common = |name: &str| name.starts_with("linux-headers-") && name.ends_with("-common");
         let common = named(&is_common, "common headers (linux-headers-*-common)")?;
@@ -89,7 +93,7 @@ impl Order {
             });
         }
         let version = own.version.clone();
-        let (compiler, program) = (compiler.package, kbuild.package.clone());
+        let program = kbuild.package.clone();
         let archives = [vec![own, common, kbuild], source].concat();
         Ok(Self { suite, archives, version, compiler, kbuild: program, source: package })
     }
@@ -143,10 +147,12 @@ fn debians(release: &str) -> Result<(), KmodError> {
     if release.ends_with("-amd64") { Ok(()) } else { Err(KmodError::NotDebians(release.into())) }
 }
 
-/// `gcc-14`, and not `gcc-14-base`.
-fn is_compiler(package: &str) -> bool {
-    let version = package.strip_prefix("gcc-");
-    version.is_some_and(|version| !version.is_empty() && version.bytes().all(|byte| byte.is_ascii_digit()))
+/// `gcc-14` of `gcc-14`, or of `gcc-14-x86-64-linux-gnu`, which is that without its short names; not of `gcc-14-base`.
+fn compiler(package: &str) -> Option<String> {
+    let version = package.strip_prefix("gcc-")?;
+    let version = version.strip_suffix("-x86-64-linux-gnu").unwrap_or(version);
+    let is_version = !version.is_empty() && version.bytes().all(|byte| byte.is_ascii_digit());
+    is_version.then(|| format!("gcc-{version}"))
 }
 
 /// `linux-source-6.12`.
@@ -168,7 +174,10 @@ mod tests {
     fn names_of_packages_come_from_the_release() {
         assert_eq!(source_package("6.12.107+deb13-amd64"), "linux-source-6.12");
         assert_eq!(source_package("7.3~rc1-amd64"), "linux-source-7.3~rc1");
-        assert!(is_compiler("gcc-14") && !is_compiler("gcc-14-base") && !is_compiler("gcc-"));
+        assert_eq!(compiler("gcc-14").as_deref(), Some("gcc-14"));
+        assert_eq!(compiler("gcc-14-x86-64-linux-gnu").as_deref(), Some("gcc-14"));
+        assert_eq!(compiler("gcc-14-base"), None);
+        assert_eq!(compiler("gcc-"), None);
     }
 
     #[test]

@@ -10,6 +10,8 @@ pub mod command;
 
 mod compile;
 
+pub mod dmatest;
+
 mod enter;
 
 mod error;
@@ -24,7 +26,7 @@ mod tools;
 
 use std::path::PathBuf;
 
-use netdma_vm::cache::Cache;
+use netdma_vm::cache::{About, Cache};
 use netdma_vm::kernel::{KernelChoice, find};
 
 pub use error::KmodError;
@@ -76,6 +78,16 @@ impl Module {
 pub fn build(choice: &KernelChoice, module: &Module) -> Result<PathBuf, KmodError> {
     let cache = Cache::from_environment()?;
     build_in(&cache, choice, module, &mut |line| eprintln!("netdma-lab: {line}"))
+}
+
+/// Whether modules for that kernel can be built without a network.
+///
+/// # Errors
+/// When there is no such kernel, or no place for the cache.
+pub fn is_prepared(choice: &KernelChoice) -> Result<bool, KmodError> {
+    let cache = Cache::from_environment()?;
+    let release = find(choice, &cache)?.release;
+    Ok(About::read(&kernel::folder(&cache, &release)).is_some())
 }
 
 /// As [`build`], in a cache of the caller's choice.

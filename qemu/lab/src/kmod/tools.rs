@@ -30,6 +30,10 @@ const UNUSED: [&str; 14] = [
 /// The files of link-time optimisation, half of a compiler's size.
 const LINK_TIME: [&str; 3] = ["lto1", "lto-wrapper", "lto-dump"];
 
+/// objtool of newer kernels wants to know where its stack is, to name an overflow if it comes to that. A line of the right form
+/// is enough for it; a mount of `/proc` is not allowed everywhere.
+const MAPS: &str = "7ffc00000000-7ffc00800000 rw-p 00000000 00:00 0                          [stack]\n";
+
 /// Debian's layout: these are links into `usr`.
 const LINKS: [&str; 4] = ["bin", "sbin", "lib", "lib64"];
 
@@ -98,7 +102,9 @@ fn remove_link_time(root: &Path) -> Result<(), KmodError> {
 }
 
 fn links(root: &Path) -> Result<(), KmodError> {
-    for folder in ["usr/bin", "usr/sbin", "usr/lib", "usr/lib64", "usr/src", "dev", "tmp", "build"] {
+    for folder in
+        ["usr/bin", "usr/sbin", "usr/lib", "usr/lib64", "usr/src", "dev", "proc/self", "tmp", "build"]
+    {
         make_folder(&root.join(folder))?;
     }
     for name in LINKS {
@@ -109,7 +115,9 @@ fn links(root: &Path) -> Result<(), KmodError> {
     }
     // The place of the mount.
     let null = root.join("dev/null");
-    fs::write(&null, "").map_err(KmodError::io(&null))
+    fs::write(&null, "").map_err(KmodError::io(&null))?;
+    let maps = root.join("proc/self/maps");
+    fs::write(&maps, MAPS).map_err(KmodError::io(&maps))
 }
 
 /// The guests' busybox stands for shell and tools; what a package brought stays.
