@@ -85,7 +85,7 @@ install_packages() { # PACKAGE...
 # Tools that only some tests use: a test whose tool is not here is skipped, and says so, so this never fails. mandoc and groff are
 # small (1.5 and 4 MB) and come with every run; the rest, and what it draws in, only with --full.
 get_tools() { # yes|no-install [full]
-    local wanted=(mandoc:mandoc groff:groff-base) pair missing=()
+    local wanted=(mandoc:mandoc groff:groff-base parallel:parallel) pair missing=()
     [ -z "${2:-}" ] || wanted+=(driverctl:driverctl zsh:zsh fish:fish virsh:libvirt-clients xmllint:libxml2-utils)
     for pair in "${wanted[@]}"; do
         PATH=$PATH:/usr/sbin:/sbin command -v "${pair%%:*}" >/dev/null || missing+=("${pair#*:}")

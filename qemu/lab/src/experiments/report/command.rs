@@ -1,6 +1,7 @@
 //! `netdma-lab experiment report`: journals in, one report out.
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -46,7 +47,8 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Trouble> {
     let digest = Digest::new(records, &known);
     let report = render(arguments.format, &digest);
     match &arguments.out {
-        None => print!("{report}"),
+        // Who closed the pipe does not want the rest.
+        None => drop(std::io::stdout().write_all(report.as_bytes())),
         Some(file) => {
             fs::write(file, report).with_context(|| format!("cannot write {}", file.display()))?;
         }

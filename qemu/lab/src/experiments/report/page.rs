@@ -116,7 +116,9 @@ fn map(digest: &Digest) -> String {
     let order = |word: &String| ioat_stage::Point::ALL.iter().position(|point| point.name() == word);
     let mut points = distinct(|fault| &fault.point);
     points.sort_by_key(|word| order(word).unwrap_or(usize::MAX));
-    let actions = distinct(|fault| &fault.action);
+    let mut actions = distinct(|fault| &fault.action);
+    let order = |word: &String| ioat_stage::Action::FORMS.iter().position(|(action, _)| action == word);
+    actions.sort_by_key(|word| order(word).unwrap_or(usize::MAX));
     let heads: String =
         actions.iter().map(|action| format!("<th><span>{}</span></th>", escaped(action))).collect();
     let mut rows = String::new();
