@@ -345,21 +345,3 @@ fn a_runner_that_is_interrupted_ends_with_3_and_one_that_is_killed_loses_nothing
         assert_eq!(results(&room.path("j.jsonl")).len(), 1500);
     }
 }
-
-#[test]
-fn a_disk_that_fills_up_ends_with_3_says_how_to_go_on_and_loses_nothing() {
-    let room = Room::new();
-    let file = room.campaign("c.toml", MASKED);
-    let line = format!(
-        "trap '' XFSZ; ulimit -f 4; exec {} experiment run {file} --journal j.jsonl",
-        env!("CARGO_BIN_EXE_netdma-lab")
-    );
-    let full = Command::new("bash").current_dir(room.folder.path()).args(["-c", &line]).output().unwrap();
-    assert_eq!(code(&full), Some(3), "{}", said(&full));
-    assert!(said(&full).contains("go on with: netdma-lab experiment run"), "{}", said(&full));
-    let before = fs::read(room.path("j.jsonl")).unwrap();
-    assert!(before.ends_with(b"\n") && results(&room.path("j.jsonl")).len() >= 2);
-    let resumed = room.run(&[&file, "--journal", "j.jsonl", "--resume"]);
-    assert_eq!(code(&resumed), Some(0), "{}", said(&resumed));
-    assert!(fs::read(room.path("j.jsonl")).unwrap().starts_with(&before));
-}

@@ -117,7 +117,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Trouble> {
 /// The journal, and the outcomes that are in it already.
 fn open(path: &PathBuf, header: &Header, resume: bool) -> Result<(Journal, BTreeMap<Id, Outcome>), Trouble> {
     let trouble = |error: JournalError| match error.is_infra() {
-        true => Trouble::Infra(error.into()),
+        true => Trouble::Infra(anyhow::anyhow!(error.to_string())),
         false => Trouble::Usage(error.to_string()),
     };
     if !resume {
