@@ -448,7 +448,10 @@ impl Scenario {
     #[must_use]
     pub fn with_rules(self, rules: Vec<Rule>) -> Self {
         // They were written nowhere.
-        Self { fault: rules.into_iter().map(|rule| Spanned::new(0..0, Written(vec![rule]))).collect(), ..self }
+        Self {
+            fault: rules.into_iter().map(|rule| Spanned::new(0..0, Written(vec![rule]))).collect(),
+            ..self
+        }
     }
 
     /// What its rules are held against.

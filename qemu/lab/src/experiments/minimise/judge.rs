@@ -15,7 +15,7 @@ use crate::experiments::place::{self, Golden, Infra, Limits, Place};
 use crate::experiments::plan;
 use crate::sim::schedule::Choices;
 use crate::sim::trial::{self, Trial};
-use crate::sim::{Scenario, run_by};
+use crate::sim::run_by;
 
 /// Runs that cannot be ended keep their stacks, mappings and descriptors; after so many the process has lost enough.
 const STUCK_MOST: u64 = 300;

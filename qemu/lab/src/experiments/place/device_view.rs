@@ -59,7 +59,9 @@ impl DeviceView {
         self.earlier = match self.client.execute("fault-clear", Map::new()) {
             Ok(_) => 0,
             // A device program that cannot forget what fired keeps the first 4,096.
-            Err(ClientError::Refused { .. }) => self.client.fired().context("fault-fired").map_err(Infra)?.len(),
+            Err(ClientError::Refused { .. }) => {
+                self.client.fired().context("fault-fired").map_err(Infra)?.len()
+            }
             Err(error) => return Err(Infra(anyhow::Error::new(error).context("fault-clear"))),
         };
         self.before = self.counters()?;
