@@ -75,12 +75,12 @@ mod tests {
     #[test]
     fn an_id_depends_on_each_of_its_parts_and_on_nothing_else() {
         let rule: Rule = "msix[ch=0]: nth(3) drop".parse().unwrap();
-        let base = id("sim", "w", &[rule.clone()], 7);
+        let base = id("sim", "w", std::slice::from_ref(&rule), 7);
         assert_eq!(base, id("sim", "w", &["msix[ch=0]:nth(3)  drop".parse().unwrap()], 7));
         assert_eq!(base.0.len(), 12);
         let others = [
-            id("socket", "w", &[rule.clone()], 7),
-            id("sim", "v", &[rule.clone()], 7),
+            id("socket", "w", std::slice::from_ref(&rule), 7),
+            id("sim", "v", std::slice::from_ref(&rule), 7),
             id("sim", "w", &[rule.clone(), rule.clone()], 7),
             id("sim", "w", &[], 7),
             id("sim", "w", &[rule], 8),

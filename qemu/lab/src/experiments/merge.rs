@@ -93,7 +93,7 @@ impl Merged {
                 }
             }
         }
-        self.headers.sort_by(|one, other| order(one).cmp(&order(other)));
+        self.headers.sort_by_key(order);
         Ok(())
     }
 

@@ -13,9 +13,9 @@ use crate::experiments::observation::Observation;
 use crate::experiments::place::setup::Setup;
 use crate::experiments::place::{self, Golden, Infra, Limits, Place};
 use crate::experiments::plan;
+use crate::sim::run_by;
 use crate::sim::schedule::Choices;
 use crate::sim::trial::{self, Trial};
-use crate::sim::run_by;
 
 /// Runs that cannot be ended keep their stacks, mappings and descriptors; after so many the process has lost enough.
 const STUCK_MOST: u64 = 300;
@@ -127,6 +127,9 @@ pub struct Elsewhere {
     open: Option<(String, Box<dyn Place>, Limits)>,
 }
 
+/// A place that is open, and the limits of its golden run.
+type Ready<'a> = (&'a mut Box<dyn Place>, Limits);
+
 impl Elsewhere {
     /// Of this campaign.
     #[must_use]
@@ -135,7 +138,7 @@ impl Elsewhere {
     }
 
     /// The place with this candidate's workload, and the limits of its golden run. None: the place cannot run that workload.
-    fn place(&mut self, candidate: &Candidate) -> Result<Option<(&mut Box<dyn Place>, Limits)>, Infra> {
+    fn place(&mut self, candidate: &Candidate) -> Result<Option<Ready<'_>>, Infra> {
         let Candidate { scenario, seed, .. } = candidate;
         let workload = format!("{seed} {scenario:?}");
         let kept = self.open.take().filter(|(of, ..)| *of == workload);

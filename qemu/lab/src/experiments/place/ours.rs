@@ -28,7 +28,7 @@ pub(super) trait Exerciser {
 /// What came of a line.
 #[derive(Clone, PartialEq, Debug)]
 pub(super) enum Reply {
-    Facts(Observation),
+    Facts(Box<Observation>),
     /// The request made no sense to it, or the line is no answer.
     Odd(String),
     Silence,
@@ -183,7 +183,7 @@ impl Passed {
             Reply::Facts(said) => {
                 // A program that says that it hangs ends.
                 self.spent |= !said.hangs.is_empty();
-                add(facts, said);
+                add(facts, *said);
                 return Ok(());
             }
             Reply::Odd(line) => facts.infra.push(format!("netdma exercise answered '{line}'")),

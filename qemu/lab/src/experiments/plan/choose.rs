@@ -87,7 +87,7 @@ pub(super) fn random(campaign: &Campaign, golden: &Golden, seed: u64) -> Option<
         let rows = rows(&campaign.place, filter).map(|row| (row, counted(golden, row)));
         rows.filter(|(_, counted)| !counted.is_empty()).collect::<Vec<_>>()
     };
-    let all: Vec<(&Entry, Vec<(Option<u8>, u64)>)> = reached(&random.filter);
+    let all = reached(&random.filter);
     let mut active: Vec<_> = all.iter().filter(|_| draw.percent(random.active)).collect();
     if active.is_empty() {
         active.extend(all.get(draw.index(all.len())));

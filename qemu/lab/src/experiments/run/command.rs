@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::IsTerminal;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::thread::available_parallelism;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -115,7 +115,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Trouble> {
 }
 
 /// The journal, and the outcomes that are in it already.
-fn open(path: &PathBuf, header: &Header, resume: bool) -> Result<(Journal, BTreeMap<Id, Outcome>), Trouble> {
+fn open(path: &Path, header: &Header, resume: bool) -> Result<(Journal, BTreeMap<Id, Outcome>), Trouble> {
     let trouble = |error: JournalError| match error.is_infra() {
         true => Trouble::Infra(anyhow::anyhow!(error.to_string())),
         false => Trouble::Usage(error.to_string()),
