@@ -75,7 +75,12 @@ fn an_error_that_the_driver_tells_is_a_failure_and_the_clean_batch_works() {
         ("fetch[ch=0]: nth(2) halt(3)", "channel 0: batch 0: the engine halted, CHANERR is 0x8"),
         ("complete: nth(3) misaddress(+0x40000)", "where no descriptor is under way"),
     ] {
-        let (code, facts) = facts(rule);
+        // One at a time: else a word that is right may come over the wrong one before the driver looks.
+        let usual =
+            ["--json", "--seed", "7", "--channels", "2", "--watchdog-ms", "300", "--timeout-ms", "3000"];
+        let ran =
+            exercise(&[&usual[..], &["--in-flight", "1", "--tasks", "2", "--fault", rule]].concat(), "");
+        let (code, facts) = (ran.code, ran.facts());
         assert!(facts["failures"].to_string().contains(text), "{rule}: {facts}");
         assert!(facts["hangs"].is_null() && facts["corruptions"].is_null(), "{rule}: {facts}");
         assert_eq!(code, 1, "{rule}");
