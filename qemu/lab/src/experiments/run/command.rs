@@ -11,6 +11,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::crew::{Crew, Done, Ended};
+use super::outcome::replay_command;
 use crate::experiments::campaign::{Campaign, PlaceName};
 use crate::experiments::class::Class;
 use crate::experiments::exit::{Exit, Trouble};
@@ -99,6 +100,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Trouble> {
         todo: &todo,
         jobs,
         stop: &|| stop.signal().is_some(),
+        replay: &|experiment| replay_command(&campaign.file, experiment),
         heard: &|outcome| progress.heard(outcome),
     };
     let began = Instant::now();
