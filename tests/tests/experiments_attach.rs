@@ -52,7 +52,7 @@ fn a_command_is_judged_by_its_status_and_the_devices_view_and_nothing_stays_arme
     assert!(golden.observation.reason().is_empty() && !golden.operations.is_empty(), "{golden:?}");
     for (rule, class) in [
         ("copy[ch=0]: nth(1) corrupt(0)", Class::SilentDataCorruption),
-        ("fetch[ch=0]: nth(2) halt(3)", Class::DetectedFailed),
+        ("fetch[ch=0]: nth(1) halt(3)", Class::DetectedFailed),
         ("copy[ch=0]: nth(1000000) corrupt(0)", Class::NotActivated),
     ] {
         let seen = place.run(&experiment(rule), &LIMITS).unwrap();

@@ -64,6 +64,16 @@ impl JournalError {
     }
 }
 
+/// Says early that somebody writes a journal, before a golden run disturbs the device that its experiments use.
+///
+/// # Errors
+/// [`JournalError::Busy`].
+pub fn not_busy(path: &Path) -> Result<(), JournalError> {
+    // What cannot be opened is found out by whoever wants to write it.
+    let locked = File::open(path).is_ok_and(|file| matches!(lock::exclusive(&file), Ok(false)));
+    if locked { Err(JournalError::Busy(path.to_owned())) } else { Ok(()) }
+}
+
 /// A journal that takes records.
 #[derive(Debug)]
 pub struct Journal {

@@ -20,7 +20,9 @@ impl Folder {
     /// Makes it.
     pub(super) fn make(path: &Path) -> Result<Self, Trouble> {
         fs::create_dir_all(path).with_context(|| path.display().to_string())?;
-        Ok(Self(path.to_owned()))
+        let folder = Self(path.to_owned());
+        journal::not_busy(&folder.journal_path()).map_err(trouble)?;
+        Ok(folder)
     }
 
     pub(super) fn journal_path(&self) -> PathBuf {
