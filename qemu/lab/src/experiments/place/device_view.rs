@@ -43,7 +43,8 @@ impl DeviceView {
     /// # Errors
     /// When nobody listens there, or no device of ours does.
     pub fn connect(path: &Path) -> Result<Self, Infra> {
-        let mut client = Client::connect(path).map_err(|error| Infra(error.into()))?;
+        // Its text holds its cause.
+        let mut client = Client::connect(path).map_err(|error| Infra(anyhow::anyhow!(error.to_string())))?;
         let device = ask(&mut client, "query-device")?;
         let channels =
             device["channels"].as_u64().and_then(|channels| u8::try_from(channels).ok()).unwrap_or(0);
