@@ -254,6 +254,19 @@ fn a_halt_fails_what_is_pending_with_its_chanerr_and_new_work_goes_on() {
 }
 
 #[test]
+fn a_channel_whose_reset_never_ends_is_reset_with_its_function_at_open() {
+    let driver = open_with(&["reset: nth(2) stick"], 2).unwrap();
+    let channel = driver.channel(ChannelOptions::default()).unwrap();
+    moves_again(&driver, &channel);
+}
+
+#[test]
+fn a_channel_that_stays_in_reset_after_that_of_its_function_is_an_error_at_open() {
+    let stuck = open_with(&["reset: always stick"], 2).err();
+    assert!(matches!(stuck, Some(OpenError::Ioat(IoatError::ResetStuck { .. }))), "{stuck:?}");
+}
+
+#[test]
 fn a_device_that_reads_all_ones_is_gone_at_open() {
     let gone = open_with(&["register: every(1) all-ones"], 1);
     assert!(matches!(gone.err(), Some(OpenError::Ioat(IoatError::Gone { .. }))));
