@@ -23,7 +23,7 @@ use crate::msix;
 const LIMIT: usize = 4096;
 /// Bytes of stores that are put off at most, here and with the shell: a second of copies would be gigabytes. What is more
 /// than that is stored at once.
-pub const HELD_MOST: u64 = 32 << 20;
+const HELD_MOST: u64 = 32 << 20;
 /// What is stored under the channel's lock at a time.
 const STORE_PIECE: usize = 64 << 10;
 

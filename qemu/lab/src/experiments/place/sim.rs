@@ -134,7 +134,8 @@ fn around_the_fault(events: &[Stamped]) -> Vec<serde_json::Value> {
     let last_begin = events.len().saturating_sub(EVENTS_MOST);
     let begin = fault.map_or(last_begin, |fault| fault.saturating_sub(EVENTS_BEFORE).min(last_begin));
     let shown = events.iter().skip(begin).take(EVENTS_MOST);
-    let lines = shown.map(|&Stamped { t_ns, side, event }| serde_json::to_value(Line { t_ns, side, what: event }));
+    let lines =
+        shown.map(|&Stamped { t_ns, side, event }| serde_json::to_value(Line { t_ns, side, what: event }));
     // Words and numbers: nothing of a line can fail.
     lines.filter_map(Result::ok).collect()
 }
@@ -165,7 +166,9 @@ mod tests {
             vector: None,
             processor: None,
         };
-        (0..count).map(|at| Stamped { t_ns: at as u64, side: ioat_stage::Side::Device, event: event(at) }).collect()
+        (0..count)
+            .map(|at| Stamped { t_ns: at as u64, side: ioat_stage::Side::Device, event: event(at) })
+            .collect()
     }
 
     /// The first and the last event that are shown, and the marked ones among them.
