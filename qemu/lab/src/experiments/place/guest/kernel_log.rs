@@ -83,6 +83,9 @@ const PHRASES: &[(&str, Meaning)] = &[
     ("channel enumeration error", Lost),
     ("init failed", Lost),
     ("failed to start channel", Lost),
+    // What follows a line that counts already.
+    ("disables this message", Nothing),
+    ("Tainted: ", Nothing),
     // Any driver.
     ("failed with error", Lost),
     ("WARNING:", Noticed),
@@ -132,7 +135,11 @@ pub fn idle_loop(lines: &[KernelLine], harmless: &Harmless) -> Option<(String, u
 /// Of more than [`KEPT_LINES`], the first half and the last.
 #[must_use]
 pub fn excerpt(said: &[KernelLine], console: Option<&str>, harmless: &Harmless) -> Vec<String> {
-    let said = said.iter().filter(|line| meaning(line, harmless) != Nothing || is_trouble_of_dmatest(line));
+    let kept = |line: &&KernelLine| match line.text.contains("dmatest: ") {
+        true => is_trouble_of_dmatest(line),
+        false => meaning(line, harmless) != Nothing,
+    };
+    let said = said.iter().filter(kept);
     let mut lines: Vec<String> = said.map(|line| line.text.trim().to_owned()).collect();
     lines.extend(death(console.unwrap_or_default()));
     let surplus = lines.len().saturating_sub(KEPT_LINES);
@@ -145,8 +152,15 @@ pub fn excerpt(said: &[KernelLine], console: Option<&str>, harmless: &Harmless) 
 
 /// The end of a console, from shortly before its kernel died. Earlier lines may be of an earlier experiment.
 fn death(console: &str) -> impl Iterator<Item = String> {
-    // A trace's frames are for who has the kernel's symbols; where it happened is in RIP.
-    let frame = |line: &&str| line.starts_with(' ') || line.contains("+0x") && !line.contains("RIP:");
+    // A trace's frames and registers are for who has the kernel's symbols; where it happened is in RIP.
+    let register = |line: &str| {
+        let name = line.split(':').next().unwrap_or_default();
+        let is_name = |name: &str| name.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit());
+        name == "Code" || (name.len() <= 4 && is_name(name) && !["RIP", "BUG", "CPU"].contains(&name))
+    };
+    let frame = |line: &&str| {
+        line.starts_with(' ') || register(line) || (line.contains("+0x") && !line.contains("RIP:"))
+    };
     let lines: Vec<&str> =
         console.lines().map(without_stamp).filter(|line| !frame(line) && !line.trim().is_empty()).collect();
     let died = |line: &&str| DEATHS.iter().any(|phrase| line.contains(phrase));

@@ -176,6 +176,8 @@ impl GuestPlace {
         // The device's program outlives a guest that panicked.
         self.room.guest()?.device.end(&mut facts)?;
         facts.recoveries.extend(self.found_by_looking(&facts, experiment, passed.worked));
+        let worked_ms = u64::try_from(passed.worked.as_millis()).unwrap_or(u64::MAX);
+        facts.device.insert("work-took-ms".to_owned(), worked_ms.into());
         let log = kernel_log::excerpt(&passed.said, passed.console.as_deref(), &self.harmless);
         if !log.is_empty() {
             facts.device.insert("kernel-log".to_owned(), log.into());
