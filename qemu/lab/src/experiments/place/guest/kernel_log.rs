@@ -132,7 +132,7 @@ pub fn idle_loop(lines: &[KernelLine], harmless: &Harmless) -> Option<(String, u
 }
 
 /// The lines that an experiment's record keeps: what the driver and its test said and no golden run did, and how a dying kernel ended.
-/// Of more than [`KEPT_LINES`], the first half and the last.
+/// Of more than `KEPT_LINES`, the first half and the last.
 #[must_use]
 pub fn excerpt(said: &[KernelLine], console: Option<&str>, harmless: &Harmless) -> Vec<String> {
     let kept = |line: &&KernelLine| match line.text.contains("dmatest: ") {
