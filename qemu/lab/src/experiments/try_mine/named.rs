@@ -1,12 +1,13 @@
 //! What is tried, by its names: in the campaign's file, for folders, and on the command line that tries it again.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use netdma_vm::line::copyable;
 
 use super::Arguments;
 use crate::experiments::exit::Trouble;
 use crate::experiments::place::guest::open::is_module;
+use crate::experiments::place::guest::subject::brought_along;
 
 /// What is tried, by its names.
 pub(super) struct Named {
@@ -38,13 +39,16 @@ impl Named {
                 "{file}: expected a kernel module (.ko); a program follows '--'"
             )));
         }
-        if arguments.driver.is_some() && !std::path::Path::new(file).is_file() {
+        if arguments.driver.is_some() && !Path::new(file).is_file() {
             return Err(Trouble::Usage(format!(
                 "{file}: no such file; --stock NAME takes a module of the guest's kernel"
             )));
         }
+        if let Some(program) = arguments.program.first() {
+            comes_along(Path::new(program))?;
+        }
         let name = if module { file } else { arguments.program.first().map_or("program", String::as_str) };
-        let name = std::path::Path::new(name).file_name().map_or(name.into(), |name| name.to_string_lossy());
+        let name = Path::new(name).file_name().map_or(name.into(), |name| name.to_string_lossy());
         let name = name.split_once(".ko").map_or(&*name, |(stem, _)| stem).to_owned();
         let place = if module {
             format!("vm:{} {}", file, parameters.replace(':', " "))
@@ -120,6 +124,22 @@ fn sweep_table(arguments: &Arguments) -> toml::Table {
         }
     }
     table
+}
+
+/// A program with a path must be a file here: it goes to the same place in the guest. One without is busybox's, or on PATH.
+fn comes_along(program: &Path) -> Result<(), Trouble> {
+    let bare = program.components().count() == 1 && !program.starts_with(".");
+    if program.is_absolute() || bare || brought_along(&[program.to_string_lossy().into_owned()]).len() == 1 {
+        return Ok(());
+    }
+    let text = match program.exists() {
+        true => format!("{}: expected a program in this folder, or an absolute path", program.display()),
+        false => format!(
+            "{}: no such program: expected a file in this folder, an absolute path, or a name on PATH",
+            program.display()
+        ),
+    };
+    Err(Trouble::Usage(text))
 }
 
 /// Words as a shell takes them.

@@ -110,7 +110,12 @@ impl Page {
         let found = verbs.into_iter().filter(|(class, _)| self.count(*class) > 0);
         let found: Vec<String> =
             found.map(|(class, verb)| format!("{verb} on {} of {all}", self.count(class))).collect();
-        if found.is_empty() { format!("no findings in {all} faults") } else { found.join(", ") }
+        if !found.is_empty() {
+            return found.join(", ");
+        }
+        // What never fired shows nothing.
+        let fired = all - self.count(Class::NotActivated) - self.count(Class::InfraError);
+        format!("no findings in {fired} faults that fired, of {all}")
     }
 
     /// "reproduced 4 of 5": how often the gravest of what the same rules led to came of them.

@@ -147,7 +147,7 @@ impl GuestPlace {
         guest.device.disarm()?;
         // A reset that sticks, sticks until the function is reset: the device's doing, not the driver's.
         if experiment.rules.iter().any(|rule| matches!(rule.action, Action::Stick)) {
-            guest.device.reset()?;
+            self.renew()?;
         }
         let clean = self.pass(experiment.seed, limit)?;
         let lists =
@@ -160,6 +160,15 @@ impl GuestPlace {
         facts.infra.extend(clean.facts.infra);
         if clean.gone || !facts.hangs.is_empty() {
             self.room.give_up();
+            return Ok(());
+        }
+        self.renew()
+    }
+
+    /// The device as after power-on, for a driver that is yet to be loaded. Under vfio-pci it stays bound: that resets it whenever
+    /// it is opened, and after a reset behind its back it reads zeros from a BAR that it believes to be enabled.
+    fn renew(&mut self) -> Result<(), Infra> {
+        if self.subject.module.is_none() {
             return Ok(());
         }
         self.room.guest()?.device.reset()
@@ -232,7 +241,7 @@ impl Place for GuestPlace {
         let accesses = guest.device.end_accesses()?;
         let mut observation = counted.facts;
         guest.device.end(&mut observation)?;
-        guest.device.reset()?;
+        self.renew()?;
         if timed.gone || counted.gone {
             self.room.give_up();
         }
