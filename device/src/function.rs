@@ -178,7 +178,7 @@ impl<F: Faults, T: Trace> Function<F, T> {
     ///
     /// # Panics
     /// If the run is another function's.
-    pub fn finish<M>(&self, run: Run<M, F, T>) -> Finished<M> {
+    pub fn finish<M: GuestMemory>(&self, run: Run<M, F, T>) -> Finished<M> {
         let Run { terms, memory, faults, chain, completed, current, dca, ending, bytes, postponed, .. } = run;
         let mut channel = self.channels[usize::from(terms.channel)].lock();
         channel.path_faults = Some(faults);
@@ -193,7 +193,7 @@ impl<F: Faults, T: Trace> Function<F, T> {
             self.publish(&mut channel, chain, ending);
             channel.count_step(done, bytes);
             for (after_ns, what) in postponed {
-                self.unaffiliated.agenda.add(channel.later(after_ns, what));
+                self.put_off_of(channel.owner(), after_ns, what, &memory);
             }
         }
         if channel.hold.paused {

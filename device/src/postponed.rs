@@ -6,7 +6,7 @@
 //!
 //! What a reset or a new device makes pointless is dropped when its time has come, not looked for before.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use ioat_stage::sync::Mutex;
 use ioat_stage::{Faults, Trace};
@@ -19,8 +19,11 @@ use crate::function::{Effects, Function};
 use crate::memory::{GuestMemory, Lane, Want, access};
 use crate::msix;
 
-/// How much is put off at most; a client that writes for ever must not eat the memory.
+/// How much the shell may leave here at most; a client that writes for ever must not eat the memory.
 const LIMIT: usize = 4096;
+/// Bytes of stores that are put off at most, here and with the shell: a second of copies would be gigabytes. What is more
+/// than that is stored at once.
+const HELD_MOST: u64 = 32 << 20;
 /// What is stored under the channel's lock at a time.
 const STORE_PIECE: usize = 64 << 10;
 
@@ -99,14 +102,47 @@ pub(crate) struct Agenda {
     work: Mutex<Vec<Postponed>>,
     /// There is some. Looked at after every access and step, where faults are possible at all.
     some: AtomicBool,
+    /// Bytes of the stores that are put off, here and with the shell.
+    held: AtomicU64,
+    /// It was said that stores are not put off any more.
+    full: AtomicBool,
+}
+
+impl What {
+    /// Bytes of memory that it holds until its time has come.
+    fn held(&self) -> u64 {
+        match self {
+            Self::Store { bytes, .. } => bytes.len() as u64,
+            _ => 0,
+        }
+    }
 }
 
 impl Agenda {
+    /// Whether a store is still put off; then its bytes count. Else it is to be done at once.
+    fn takes(&self, what: &What) -> bool {
+        let more = what.held();
+        let within = |held: u64| (held + more <= HELD_MOST || more == 0).then_some(held + more);
+        if self.held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, within).is_ok() {
+            return true;
+        }
+        if !self.full.swap(true, Ordering::Relaxed) {
+            log::warn!("stores of {HELD_MOST} bytes are put off: those beyond that are done at once");
+        }
+        false
+    }
+
+    /// Its time has come, or it is dropped.
+    fn let_go(&self, what: &What) {
+        self.held.fetch_sub(what.held(), Ordering::Relaxed);
+    }
+
     /// Puts work on it.
     pub(crate) fn add(&self, postponed: Postponed) {
         let mut work = self.work.lock();
         if work.len() == LIMIT {
             log::warn!("more than {LIMIT} operations are put off: this one is lost");
+            self.let_go(&postponed.what);
             return;
         }
         work.push(postponed);
@@ -148,10 +184,20 @@ impl<F: Faults, T: Trace> Function<F, T> {
         }
     }
 
+    /// Puts off what a step of this channel had come later. Under the channel's lock, as a late store is done.
+    pub(crate) fn put_off_of<M: GuestMemory>(&self, owner: Owner, after_ns: u64, what: What, memory: &M) {
+        if self.unaffiliated.agenda.takes(&what) {
+            self.unaffiliated.agenda.add(owner.later(after_ns, what));
+        } else if let What::Store { iova, bytes } = what {
+            store(memory, iova, &bytes);
+        }
+    }
+
     /// Does what was put off, now that its time has come; nothing if its owner was reset in between, or the device is gone.
     /// No fault is asked about it again.
     pub fn carry_out<M: GuestMemory>(&self, postponed: Postponed, memory: &M) -> Effects {
         let Postponed { channel, resets, what, .. } = postponed;
+        self.unaffiliated.agenda.let_go(&what);
         if let What::Held(ticket) = what {
             return self.release_held(ticket, self.resets_of(channel) != resets);
         }

@@ -287,6 +287,40 @@ fn late_data_comes_after_its_word_and_not_after_a_reset() {
 }
 
 #[test]
+fn late_data_is_held_up_to_a_bound_and_beyond_it_is_written_at_once() {
+    // Each of two pieces; 256 of them fill what is held.
+    let most = 32 << 20;
+    let mut bench = Bench::faulty(&["write: always delay(1s)"]);
+    bench.put(SOURCE, &source(0x2_0000));
+    bench.ring(&[copy(0x2_0000); 300]);
+    bench.arm(0, LINUX_CHANCTRL);
+    let _ = bench.doorbell(0, 256);
+    bench.drive(0);
+    assert!(bench.take(TARGET, 0x2_0000) == vec![0; 0x2_0000]);
+    let _ = bench.doorbell(0, 300);
+    bench.drive(0);
+    assert!(bench.take(TARGET, 0x2_0000) == source(0x2_0000));
+    let late = bench.function.take_postponed();
+    assert_eq!(late.len() * 0x1_0000, most);
+    // Taken is not done: the shell holds it now.
+    bench.put(TARGET, &vec![0; 0x2_0000]);
+    let _ = bench.doorbell(0, 301);
+    bench.drive(0);
+    assert!(!bench.function.has_postponed() && bench.take(TARGET, 0x2_0000) == source(0x2_0000));
+    // What is done, or was dropped by a reset, makes room.
+    let _ = bench.command(0, RESET);
+    let memory = bench.table.reader().pin();
+    late.into_iter().for_each(|late| _ = bench.function.carry_out(late, &memory));
+    drop(memory);
+    bench.put(TARGET, &vec![0; 0x2_0000]);
+    bench.ring(&[copy(0x2_0000)]);
+    bench.arm(0, LINUX_CHANCTRL);
+    let _ = bench.doorbell(0, 1);
+    bench.drive(0);
+    assert!(bench.function.has_postponed() && bench.take(TARGET, 0x2_0000) == vec![0; 0x2_0000]);
+}
+
+#[test]
 fn faults_of_a_fill_are_the_same_as_of_a_copy_but_it_reads_nothing() {
     let bytes: Vec<u8> = [1, 2, 3, 4, 5, 6, 7, 8].into_iter().cycle().take(0x1_8003).collect();
     let descriptor = fill(0x1_8003, 0x0807_0605_0403_0201);

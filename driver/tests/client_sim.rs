@@ -235,6 +235,29 @@ fn a_misaddressed_completion_word_is_an_error_and_never_a_completion() {
 }
 
 #[test]
+fn a_doorbell_that_counts_too_far_carries_no_old_descriptor_out_again() {
+    let driver = open_with(&["doorbell: nth(6) misaddress(+1)"], 2).unwrap();
+    let options = ChannelOptions { ring_slots: 4, ..ChannelOptions::default() };
+    let channel = driver.channel(options).unwrap();
+    let (from, to) = (driver.allocate(4096).unwrap(), driver.allocate(4096).unwrap());
+    let mut expected = vec![0; 6 * 64];
+    for round in 0..6_u8 {
+        from.write(0, &[round + 1; 64]).unwrap();
+        let at = usize::from(round) * 64;
+        expected[at..at + 64].fill(round + 1);
+        // In the second lap the third round's descriptor lies behind the last one.
+        let done = channel.copy(&from, 0, &to, at, 64);
+        assert!(done.is_ok() || round == 5, "{round}: {done:?}");
+    }
+    // The engine is past it, or has halted there; nothing may have been moved meanwhile.
+    std::thread::sleep(Duration::from_millis(20));
+    assert_eq!(contents(&to, 6 * 64), expected);
+    let _ = channel.null();
+    moves_again(&driver, &channel);
+    assert_eq!(channel.stats().recoveries, 1);
+}
+
+#[test]
 fn a_halt_fails_what_is_pending_with_its_chanerr_and_new_work_goes_on() {
     let (driver, channel) = open(&["copy: nth(3) halt(read-data)"]);
     moves_again(&driver, &channel);
@@ -251,6 +274,19 @@ fn a_halt_fails_what_is_pending_with_its_chanerr_and_new_work_goes_on() {
     assert!(outcomes.iter().filter(halted).count() >= 1, "{outcomes:?}");
     assert!(outcomes[3].is_err() || channel.stats().recoveries == 1, "{outcomes:?}");
     moves_again(&driver, &channel);
+}
+
+#[test]
+fn a_channel_whose_reset_never_ends_is_reset_with_its_function_at_open() {
+    let driver = open_with(&["reset: nth(2) stick"], 2).unwrap();
+    let channel = driver.channel(ChannelOptions::default()).unwrap();
+    moves_again(&driver, &channel);
+}
+
+#[test]
+fn a_channel_that_stays_in_reset_after_that_of_its_function_is_an_error_at_open() {
+    let stuck = open_with(&["reset: always stick"], 2).err();
+    assert!(matches!(stuck, Some(OpenError::Ioat(IoatError::ResetStuck { .. }))), "{stuck:?}");
 }
 
 #[test]

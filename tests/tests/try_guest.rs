@@ -76,8 +76,17 @@ fn try_stock() -> Result<()> {
         text.contains("again: netdma-lab try --stock ioatdma --kernel 6.12 --rule 'complete[ch=0]: nth("),
         "{text}"
     );
+    let again = text.lines().find_map(|line| line.split_once("again: netdma-lab "));
+    let (_, again) = again.context("no command that repeats it")?;
+    let line = format!("exec '{}' {again}", program("netdma-lab").display());
+    let repeated = Command::new("sh").args(["-c", &line]).current_dir(folder.path()).output()?;
+    let said = String::from_utf8_lossy(&repeated.stdout);
+    ensure!(repeated.status.code() == Some(1) && said.contains("reproduced 1 of 1: 1 crash"), "{said}");
+    // The journal of all faults is what it was.
     let journal = std::fs::read_to_string(folder.path().join("try-ioatdma/journal.jsonl"))?;
     ensure!(journal.lines().count() == 4, "{journal}");
+    let page = std::fs::read_to_string(folder.path().join("try-ioatdma/report.html"))?;
+    ensure!(text.contains("report:  try-ioatdma/report.html") && page.contains("kernel BUG at"), "{text}");
     Ok(())
 }
 

@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
+pub use self::faults::Accesses;
+
 /// Events that are kept until they are asked for; older ones give way.
 const EVENTS: usize = 4096;
 /// The longest line that a device may send. Its own longest reply is a list of 4,096 firings.

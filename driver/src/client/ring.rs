@@ -58,15 +58,29 @@ impl Ring {
             .expect("the place is inside, and aligned like the buffer")
     }
 
-    /// Writes `descriptors` behind the tail, which stays where it is until [`Self::advance`].
+    /// Writes `descriptors` behind the tail, which stays where it is until [`Self::advance`]. The slot behind them is made
+    /// one that the engine refuses: one whose count goes too far halts there, and carries no old descriptor out again.
     pub(super) fn fill(&self, descriptors: &[NetDmaDescriptor]) {
+        self.refuse((self.tail + descriptors.len()) % self.slots);
         for (index, descriptor) in descriptors.iter().enumerate() {
             let slot = (self.tail + index) % self.slots;
             let next = self.addresses[slot + 1].get();
             let linked = NetDmaDescriptor { next, ..*descriptor };
-            let written = self.buffer.write(slot * DESCRIPTOR_SIZE, linked.as_bytes());
+            let (head, rest) = linked.as_bytes().split_at(8);
+            let written = self.buffer.write(slot * DESCRIPTOR_SIZE + 8, rest);
             written.expect("slots are inside the buffer");
+            // Size and ControlFlags last: until then the engine refuses it.
+            let head = u64::from_le_bytes(head.try_into().expect("it was split at 8"));
+            let stored = self.buffer.store_u64(slot * DESCRIPTOR_SIZE, head);
+            stored.expect("slots are inside the buffer");
         }
+    }
+
+    /// Size and ControlFlags of 0, a length error (device model 3.7). It is a free slot, if only the anchor: the link from
+    /// there, where the engine goes on, stays. One store of 8 bytes for each submission.
+    fn refuse(&self, slot: usize) {
+        let stored = self.buffer.store_u64(slot * DESCRIPTOR_SIZE, 0);
+        stored.expect("slots are inside the buffer");
     }
 
     /// The chain of `count` descriptors behind the tail.

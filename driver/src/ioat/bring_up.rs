@@ -6,7 +6,7 @@ use ioat_spec::{GeneralRegister, IntrCtrl};
 use super::delivery::Delivery;
 use super::registers::{ChannelRegisters, LineRegisters};
 use super::{Identity, IoatError};
-use crate::hw::{Device, Space};
+use crate::hw::{Device, HwError, Space};
 
 /// Offset of the PCI command register, and its bits for memory space, bus mastering and "no INTx".
 const PCI_COMMAND: u64 = 4;
@@ -25,12 +25,30 @@ pub(super) fn delivery(device: &Device, identity: &Identity) -> Result<Delivery,
     Ok(Delivery::new(identity.channels, messages, line))
 }
 
-/// Makes the engine ready: every channel is in its reset state, no error is latched, interrupts are wanted.
+/// Makes the engine ready: every channel is in its reset state, no error is latched, interrupts are wanted. Where a
+/// channel's own reset does not end, that of the whole function is tried, once: nobody works with it yet, or any more.
 pub(super) fn bring_up(
     device: &Device,
     channels: &[ChannelRegisters],
     delivery: &Delivery,
 ) -> Result<(), IoatError> {
+    let stuck = match make_ready(device, channels, delivery) {
+        Err(error @ IoatError::ResetStuck { .. }) => error,
+        outcome => return outcome,
+    };
+    log::warn!("{}: {stuck}; resetting the function", device.name);
+    match device.registers.reset() {
+        Ok(()) => make_ready(device, channels, delivery),
+        Err(HwError::Reset(error)) => {
+            // A function that cannot be reset: what it says is the channel's trouble, not this one.
+            log::warn!("{}: the function cannot be reset: {error}", device.name);
+            Err(stuck)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn make_ready(device: &Device, channels: &[ChannelRegisters], delivery: &Delivery) -> Result<(), IoatError> {
     let command = device.read16(Space::Config, PCI_COMMAND)?;
     if command == u16::MAX {
         return Err(IoatError::Gone { register: "the PCI command register" });

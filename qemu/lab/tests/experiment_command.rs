@@ -5,7 +5,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use netdma_lab::experiments::{Class, Outcome, Record};
+use netdma_lab::experiments::journal::Journal;
+use netdma_lab::experiments::place::sim::SimPlace;
+use netdma_lab::experiments::plan::Plan;
+use netdma_lab::experiments::run::header;
+use netdma_lab::experiments::shard::Shard;
+use netdma_lab::experiments::{Campaign, Class, Outcome, Record};
 use tempfile::TempDir;
 
 const WORKLOAD: &str = "
@@ -344,4 +349,32 @@ fn a_runner_that_is_interrupted_ends_with_3_and_one_that_is_killed_loses_nothing
         assert_eq!(after[..whole], before[..whole], "what was written stays");
         assert_eq!(results(&room.path("j.jsonl")).len(), 1500);
     }
+}
+
+#[test]
+fn two_runners_on_one_journal_are_one_too_many_and_the_first_loses_nothing() {
+    let room = Room::new();
+    let file = room.campaign("c.toml", MASKED);
+    assert_eq!(code(&room.run(&[&file, "--journal", "j.jsonl", "--limit", "2"])), Some(0));
+    let campaign = Campaign::load(Path::new(&file)).unwrap();
+    let mut place = SimPlace::new(campaign.scenario.clone());
+    let header = header(&campaign, &Plan::make(&campaign, &mut place).unwrap(), &Shard::WHOLE);
+    let (first, _) = Journal::resume(&room.path("j.jsonl"), &header).unwrap();
+    let before = fs::read(room.path("j.jsonl")).unwrap();
+    let second = room.run(&[&file, "--journal", "j.jsonl", "--resume"]);
+    assert_eq!(code(&second), Some(2), "{}", said(&second));
+    assert!(said(&second).contains("j.jsonl: another process is writing it"), "{}", said(&second));
+    assert_eq!(fs::read(room.path("j.jsonl")).unwrap(), before);
+    drop(first);
+    let third = room.run(&[&file, "--journal", "j.jsonl", "--resume"]);
+    assert_eq!(code(&third), Some(0), "{}", said(&third));
+}
+
+#[test]
+fn a_journal_on_a_full_disk_is_the_machine_rooms_failure() {
+    let room = Room::new();
+    let file = room.campaign("c.toml", MASKED);
+    let output = room.run(&[&file, "--journal", "/dev/full"]);
+    assert_eq!(code(&output), Some(3), "{}", said(&output));
+    assert!(said(&output).contains("journal /dev/full: No space left on device"), "{}", said(&output));
 }

@@ -8,7 +8,7 @@ use netdma_lab::experiments::campaign::Campaign;
 use netdma_lab::experiments::merge::Merged;
 use netdma_lab::experiments::place::sim::SimPlace;
 use netdma_lab::experiments::plan::Plan;
-use netdma_lab::experiments::run::{Crew, Ended, header};
+use netdma_lab::experiments::run::{Crew, Ended, header, replay_command};
 use netdma_lab::experiments::shard::Shard;
 use netdma_lab::experiments::{Experiment, Id, Outcome, Record};
 use proptest::prelude::*;
@@ -55,7 +55,15 @@ fn facts(outcome: Outcome) -> (Id, String) {
 
 fn run(todo: &[&Experiment], jobs: usize) -> Vec<Outcome> {
     let campaign = campaign();
-    let crew = Crew { campaign: &campaign, plan: plan(), todo, jobs, stop: &|| false, heard: &|_| {} };
+    let crew = Crew {
+        campaign: &campaign,
+        plan: plan(),
+        todo,
+        jobs,
+        stop: &|| false,
+        replay: &|experiment| replay_command("own.toml", experiment),
+        heard: &|_| {},
+    };
     let done = crew.run(&mut place(), None);
     assert!(matches!(done.ended, Ended::AllRun), "{:?}", done.ended);
     done.outcomes

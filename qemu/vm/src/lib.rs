@@ -66,4 +66,6 @@ pub mod child;
 
 pub mod stop;
 
+pub mod lock;
+
 mod syscall;

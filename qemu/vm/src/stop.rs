@@ -24,6 +24,12 @@ impl Stop {
     }
 }
 
+/// The request of this process. Without [`on_signals`] none comes.
+#[must_use]
+pub fn of_process() -> &'static Stop {
+    &STOP
+}
+
 /// From now on SIGINT, SIGTERM and SIGHUP only ask this process to stop.
 pub fn on_signals() -> io::Result<&'static Stop> {
     for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {

@@ -3,13 +3,16 @@
 use std::collections::BTreeMap;
 
 use ioat_stage::fault::Fired;
-use ioat_stage::{ArmedRule, Op, Point, Rule, RuleId};
+use ioat_stage::{Access, ArmedRule, Op, Point, Rule, RuleId};
 use serde_json::{Map, Value, json};
 
 use super::{Client, ClientError, arguments, odd};
 
 /// The most firings that a device lists.
 const LAST: u64 = 4096;
+
+/// Operations by point, channel and direction.
+pub type Accesses = BTreeMap<(Point, Option<u8>, Option<Access>), u64>;
 
 impl Client {
     /// Arms a rule, and gives its number.
@@ -71,12 +74,29 @@ impl Client {
     /// # Errors
     /// As [`execute`](Client::execute).
     pub fn operations(&mut self) -> Result<BTreeMap<(Point, Option<u8>), u64>, ClientError> {
+        let mut operations = BTreeMap::new();
+        for ((point, channel, _), count) in self.accesses()? {
+            *operations.entry((point, channel)).or_default() += count;
+        }
+        Ok(operations)
+    }
+
+    /// The same, by direction too: what an action counts that works on one direction only. None is neither.
+    ///
+    /// # Errors
+    /// As [`execute`](Client::execute).
+    pub fn accesses(&mut self) -> Result<Accesses, ClientError> {
         let value = self.execute("query-operations", Map::new())?;
-        let operation = |row: &Value| {
+        let row = |row: &Value| {
             let channel = row["channel"].as_u64().map(u8::try_from).transpose().ok()?;
-            Some(((Point::named(row["point"].as_str()?)?, channel), row["count"].as_u64()?))
+            let point = Point::named(row["point"].as_str()?)?;
+            let number = |name: &str| row[name].as_u64();
+            let (count, reads, writes) = (number("count")?, number("reads")?, number("writes")?);
+            let neither = count.saturating_sub(reads + writes);
+            let by_direction = [(None, neither), (Some(Access::Read), reads), (Some(Access::Write), writes)];
+            Some(by_direction.map(|(access, count)| ((point, channel, access), count)))
         };
-        Ok(rows(&value, operation)?.into_iter().collect())
+        Ok(rows(&value, row)?.into_iter().flatten().filter(|(_, count)| *count > 0).collect())
     }
 
     /// Takes a rule out. False if there is none of this number.

@@ -1,4 +1,4 @@
-//! A campaign: what to break, where, and how often. Its file is documented in [`file`].
+//! A campaign: what to break, where, and how often. Its file is documented in [`mod@file`].
 
 pub mod file;
 

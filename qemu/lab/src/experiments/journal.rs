@@ -5,6 +5,8 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+use netdma_vm::lock;
+
 use super::record::{Header, Record};
 
 /// Why a journal cannot be used.
@@ -21,6 +23,12 @@ pub enum JournalError {
     /// There is something in it already.
     #[error("journal {}: it has results already: expected an empty or a new file, or --resume", .0.display())]
     Used(PathBuf),
+    /// Somebody writes it.
+    #[error(
+        "journal {}: another process is writing it: expected a journal of its own for each runner; wait for it, or name another file",
+        .0.display()
+    )]
+    Busy(PathBuf),
     /// A line in the middle of it is no record.
     #[error("journal {}:{line}: no record of an experiment: {what}", path.display())]
     Line {
@@ -54,6 +62,16 @@ impl JournalError {
     pub fn is_infra(&self) -> bool {
         matches!(self, Self::File { source, .. } if source.kind() != io::ErrorKind::NotFound)
     }
+}
+
+/// Says early that somebody writes a journal, before a golden run disturbs the device that its experiments use.
+///
+/// # Errors
+/// [`JournalError::Busy`].
+pub fn not_busy(path: &Path) -> Result<(), JournalError> {
+    // What cannot be opened is found out by whoever wants to write it.
+    let locked = File::open(path).is_ok_and(|file| matches!(lock::exclusive(&file), Ok(false)));
+    if locked { Err(JournalError::Busy(path.to_owned())) } else { Ok(()) }
 }
 
 /// A journal that takes records.
@@ -113,13 +131,13 @@ fn parse(bytes: &[u8], path: &Path) -> Result<Contents, JournalError> {
 }
 
 impl Journal {
-    /// A new one.
+    /// A new one. While it is open, nobody else can write it.
     ///
     /// # Errors
-    /// [`JournalError::Used`] if there is something in the file already, or [`JournalError::File`].
+    /// [`JournalError::Busy`], [`JournalError::Used`] if there is something in the file already, or [`JournalError::File`].
     pub fn create(path: &Path, header: &Header) -> Result<Self, JournalError> {
         let wrong = |source| JournalError::File { path: path.to_owned(), source };
-        let file = OpenOptions::new().read(true).append(true).create(true).open(path).map_err(wrong)?;
+        let file = open(path)?;
         if file.metadata().map_err(wrong)?.len() > 0 {
             return Err(JournalError::Used(path.to_owned()));
         }
@@ -134,7 +152,7 @@ impl Journal {
     /// [`JournalError`]: it is of another campaign or another shard, or the file cannot be used.
     pub fn resume(path: &Path, header: &Header) -> Result<(Self, Contents), JournalError> {
         let wrong = |source| JournalError::File { path: path.to_owned(), source };
-        let mut file = OpenOptions::new().read(true).append(true).create(true).open(path).map_err(wrong)?;
+        let mut file = open(path)?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).map_err(wrong)?;
         let contents = parse(&bytes, path)?;
@@ -152,6 +170,15 @@ impl Journal {
         Ok((journal, contents))
     }
 
+    /// Gives a journal another name, so that a new one can take its place.
+    ///
+    /// # Errors
+    /// [`JournalError::Busy`], or [`JournalError::File`].
+    pub fn set_aside(path: &Path, name: &Path) -> Result<(), JournalError> {
+        let _lock = open(path)?;
+        std::fs::rename(path, name).map_err(|source| JournalError::File { path: path.to_owned(), source })
+    }
+
     /// Adds a line, in one write. What was there stays whole whatever happens.
     ///
     /// # Errors
@@ -167,6 +194,17 @@ impl Journal {
         }
         self.len += line.len() as u64;
         Ok(())
+    }
+}
+
+/// Opens a journal's file for itself alone: two runners would run, and cut off, what is the other's.
+fn open(path: &Path) -> Result<File, JournalError> {
+    let wrong = |source| JournalError::File { path: path.to_owned(), source };
+    let file = OpenOptions::new().read(true).append(true).create(true).open(path).map_err(wrong)?;
+    match lock::exclusive(&file) {
+        Ok(false) => Err(JournalError::Busy(path.to_owned())),
+        // A file system without locks can still hold a journal.
+        Ok(true) | Err(_) => Ok(file),
     }
 }
 

@@ -1,4 +1,9 @@
 //! The plan: every experiment of a campaign, with its id, from the golden runs. `netdma-lab experiment plan`.
+//!
+//! The golden run counts the operations of each point, channel and direction; an experiment strikes one of them. It may be
+//! `not-activated` all the same: where an action needs data, operations without any (a NULL's copy) are not offered to its rule,
+//! so the last of the count never comes; a second rule may come after what the first one ended; and outside the simulator no
+//! run is like another.
 
 mod choose;
 mod command;

@@ -6,4 +6,4 @@ mod outcome;
 
 pub use command::{Arguments, header, run};
 pub use crew::{Crew, Done, Ended};
-pub use outcome::{outcome, replay_command};
+pub use outcome::replay_command;

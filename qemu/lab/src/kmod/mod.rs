@@ -3,8 +3,8 @@
 //!
 //! Source, headers and compiler are Debian's own packages, of the guest's kernel and its release; they are unpacked into a
 //! small system of its own in the cache, and nothing of this machine is touched. Reading order is a build's way: the system
-//! ([`tools`]), the kernel's packages in it ([`kernel`]), its sources ([`source`]), how a command gets in ([`enter`]), the
-//! module ([`compile`]).
+//! (`tools`), the kernel's packages in it (`kernel`), its sources (`source`), how a command gets in (`enter`), the
+//! module (`compile`).
 
 pub mod command;
 

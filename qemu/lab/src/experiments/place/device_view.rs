@@ -4,18 +4,13 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Context;
-use ioat_stage::fault::catalog::{CATALOG, entry};
-use ioat_stage::fault::{Action, Channels};
-use ioat_stage::{Access, Point, Rule};
+use ioat_stage::{Point, Rule};
 use serde_json::{Map, Value, json};
 use vfio_user_ioat::control::Client;
-use vfio_user_ioat::control::client::ClientError;
+pub use vfio_user_ioat::control::client::Accesses;
 
 use super::Infra;
 use crate::experiments::observation::{Fired, Observation};
-
-/// Operations by point, channel and direction.
-pub type Accesses = BTreeMap<(Point, Option<u8>, Option<Access>), u64>;
 
 /// A census without its directions.
 #[must_use]
@@ -31,9 +26,6 @@ pub fn without_directions(accesses: &Accesses) -> BTreeMap<(Point, Option<u8>), 
 #[derive(Debug)]
 pub struct DeviceView {
     client: Client,
-    channels: u8,
-    /// What fired before the experiment began, and is not its own.
-    earlier: usize,
     before: BTreeMap<String, u64>,
 }
 
@@ -43,11 +35,10 @@ impl DeviceView {
     /// # Errors
     /// When nobody listens there, or no device of ours does.
     pub fn connect(path: &Path) -> Result<Self, Infra> {
-        let mut client = Client::connect(path).map_err(|error| Infra(error.into()))?;
-        let device = ask(&mut client, "query-device")?;
-        let channels =
-            device["channels"].as_u64().and_then(|channels| u8::try_from(channels).ok()).unwrap_or(0);
-        Ok(Self { client, channels, earlier: 0, before: BTreeMap::new() })
+        // Its text holds its cause.
+        let mut client = Client::connect(path).map_err(|error| Infra(anyhow::anyhow!(error.to_string())))?;
+        ask(&mut client, "query-device")?;
+        Ok(Self { client, before: BTreeMap::new() })
     }
 
     /// Begins an experiment: these rules and no others are armed, and they count from here.
@@ -55,19 +46,9 @@ impl DeviceView {
     /// # Errors
     /// When the device refuses a rule or is gone.
     pub fn begin(&mut self, rules: &[Rule]) -> Result<(), Infra> {
-        self.disarm()?;
-        self.earlier = match self.client.execute("fault-clear", Map::new()) {
-            Ok(_) => 0,
-            // A device program that cannot forget what fired keeps the first 4,096.
-            Err(ClientError::Refused { .. }) => {
-                self.client.fired().context("fault-fired").map_err(Infra)?.len()
-            }
-            Err(error) => return Err(Infra(anyhow::Error::new(error).context("fault-clear"))),
-        };
+        self.client.clear().context("fault-clear").map_err(Infra)?;
         self.before = self.counters()?;
-        for rule in rules {
-            self.client.arm(rule).with_context(|| format!("arming '{rule}'")).map_err(Infra)?;
-        }
+        self.client.arm_all(rules).context("arming").map_err(Infra)?;
         Ok(())
     }
 
@@ -88,7 +69,7 @@ impl DeviceView {
     /// When the device is gone.
     pub fn end(&mut self, facts: &mut Observation) -> Result<(), Infra> {
         let fired = self.client.fired().context("fault-fired").map_err(Infra)?;
-        facts.fired = fired.iter().skip(self.earlier).map(as_reported).collect();
+        facts.fired = fired.iter().map(as_reported).collect();
         for (name, now) in self.counters()? {
             let before = self.before.get(&name).copied().unwrap_or(0);
             facts.device.insert(name, now.saturating_sub(before).into());
@@ -105,19 +86,8 @@ impl DeviceView {
     /// # Errors
     /// When the device is gone.
     pub fn begin_census(&mut self) -> Result<(), Infra> {
-        let mut rules = Vec::new();
-        for entry in CATALOG.iter().filter(|entry| !entry.point.is_drivers()) {
-            let Some(action) = entry.samples.first().and_then(|sample| Action::parse(sample)) else {
-                continue;
-            };
-            let none = (entry.point.channels() != Channels::All).then_some(None);
-            let some = (entry.point.channels() != Channels::None).then_some((0..self.channels).map(Some));
-            for channel in none.into_iter().chain(some.into_iter().flatten()) {
-                // It is counted, and never comes.
-                rules.push(Rule::nth(entry.point, channel, u64::MAX, action));
-            }
-        }
-        self.begin(&rules)
+        self.begin(&[])?;
+        self.client.census(true).context("fault-census").map_err(Infra)
     }
 
     /// What was counted since [`DeviceView::begin_census`].
@@ -133,27 +103,9 @@ impl DeviceView {
     /// # Errors
     /// When the device is gone.
     pub fn end_accesses(&mut self) -> Result<Accesses, Infra> {
-        let mut counted: BTreeMap<_, BTreeMap<Option<Access>, u64>> = BTreeMap::new();
-        for armed in self.client.rules().context("fault-list").map_err(Infra)? {
-            let Rule { point, action, .. } = armed.rule;
-            let only = entry(point, action.word()).and_then(|entry| entry.only);
-            let count = counted.entry((point, armed.rule.channel())).or_default().entry(only).or_default();
-            *count = armed.seen.max(*count);
-        }
-        self.disarm()?;
-        let mut accesses = Accesses::new();
-        for ((point, channel), counts) in counted {
-            let of = |access| counts.get(&access).copied().unwrap_or(0);
-            let (read, write) = (of(Some(Access::Read)), of(Some(Access::Write)));
-            let neither = of(None).saturating_sub(read + write);
-            for (access, count) in [(None, neither), (Some(Access::Read), read), (Some(Access::Write), write)]
-            {
-                if count > 0 {
-                    accesses.insert((point, channel, access), count);
-                }
-            }
-        }
-        Ok(accesses)
+        let counted = self.client.accesses().context("query-operations").map_err(Infra)?;
+        self.client.census(false).context("fault-census").map_err(Infra)?;
+        Ok(counted)
     }
 
     /// Resets the function: every register as after power-on.

@@ -4,15 +4,22 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ioat_stage::Mark;
+use ioat_stage::trace::Stamped as Line;
+
 use super::{Golden, Infra, Limits, Place};
 use crate::experiments::experiment::Experiment;
 use crate::experiments::observation::{Fired, Observation};
 use crate::sim::Scenario;
 use crate::sim::trial::{self, Trial};
-use crate::sim::world::{Finding, Limits as WorldLimits, Wrong};
+use crate::sim::world::{Finding, Limits as WorldLimits, Stamped, Wrong};
 
 /// Firings that a journal's line has; `device.fired` counts them all.
 const FIRED_MOST: usize = 32;
+
+/// Trace events of a finding, and how many of them come before the last fault's.
+const EVENTS_MOST: usize = 80;
+const EVENTS_BEFORE: usize = 50;
 
 /// The simulator in this process. A run that hangs leaves its stacks and its memory behind (`sim/world.rs`): whoever
 /// expects many of those uses [`super::sim_process::SimProcess`].
@@ -112,8 +119,25 @@ pub(crate) fn observation(trial: Trial, limits: &Limits) -> Observation {
         note("lint", conduct.into());
     }
     seen.device = device;
+    // Few of many are findings, and nobody looks at the events of the others: they cost nothing there.
+    if seen.class().is_finding() {
+        seen.events = around_the_fault(&trial.events);
+    }
     trial::reuse(trial.events);
     seen
+}
+
+/// The events before and after the last one that a fault changed. A fault that no stage saw (a register's, a reset's) marks
+/// none: then the last ones, for what follows is what went wrong.
+fn around_the_fault(events: &[Stamped]) -> Vec<serde_json::Value> {
+    let fault = events.iter().rposition(|stamped| stamped.event.mark == Mark::Faulted);
+    let last_begin = events.len().saturating_sub(EVENTS_MOST);
+    let begin = fault.map_or(last_begin, |fault| fault.saturating_sub(EVENTS_BEFORE).min(last_begin));
+    let shown = events.iter().skip(begin).take(EVENTS_MOST);
+    let lines =
+        shown.map(|&Stamped { t_ns, side, event }| serde_json::to_value(Line { t_ns, side, what: event }));
+    // Words and numbers: nothing of a line can fail.
+    lines.filter_map(Result::ok).collect()
 }
 
 /// No task of the driver or of a client is among those that wait. A resource's finding names no task.
@@ -124,4 +148,44 @@ fn only_the_device_waits(finding: &Finding) -> bool {
 
 fn word(wrong: Wrong) -> String {
     serde_json::to_value(wrong).ok().and_then(|it| it.as_str().map(str::to_owned)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn events(count: usize, faulted: &[usize]) -> Vec<Stamped> {
+        let event = |at: usize| ioat_stage::Event {
+            stage: ioat_stage::Stage::Copy,
+            channel: 0,
+            generation: 1,
+            sequence: at as u64,
+            address: 0,
+            len: 64,
+            mark: if faulted.contains(&at) { Mark::Faulted } else { Mark::Ok },
+            vector: None,
+            processor: None,
+        };
+        (0..count)
+            .map(|at| Stamped { t_ns: at as u64, side: ioat_stage::Side::Device, event: event(at) })
+            .collect()
+    }
+
+    /// The first and the last event that are shown, and the marked ones among them.
+    fn shown(count: usize, faulted: &[usize]) -> (usize, u64, u64, Vec<u64>) {
+        let lines = around_the_fault(&events(count, faulted));
+        let number = |line: &serde_json::Value| line["sequence"].as_u64().unwrap();
+        let marked = lines.iter().filter(|line| line["mark"] == "faulted").map(number).collect();
+        (lines.len(), number(&lines[0]), number(&lines[lines.len() - 1]), marked)
+    }
+
+    #[test]
+    fn a_finding_shows_the_events_around_its_last_fault() {
+        assert_eq!(shown(10, &[3]), (10, 0, 9, vec![3]));
+        assert_eq!(shown(1000, &[3, 500]), (80, 450, 529, vec![500]));
+        assert_eq!(shown(1000, &[20]), (80, 0, 79, vec![20]));
+        assert_eq!(shown(1000, &[999]), (80, 920, 999, vec![999]));
+        assert_eq!(shown(1000, &[]), (80, 920, 999, vec![]));
+        assert!(around_the_fault(&[]).is_empty());
+    }
 }

@@ -123,8 +123,7 @@ fn rule(
     Ok(rule)
 }
 
-/// The operations that a row's rule counts, by channel. Where some have none, all of a point are counted together too: a
-/// rule cannot ask for those without a channel.
+/// The operations that a row's rule counts, by channel; none: those of no channel, which `ch=none` asks for.
 fn counted(golden: &Golden, row: &Entry) -> Vec<(Option<u8>, u64)> {
     let mut counts = BTreeMap::<Option<u8>, u64>::new();
     if golden.accesses.is_empty() {
@@ -135,10 +134,6 @@ fn counted(golden: &Golden, row: &Entry) -> Vec<(Option<u8>, u64)> {
             *point == row.point && (row.only.is_none() || row.only == *access)
         });
         own.for_each(|((_, channel, _), count)| *counts.entry(*channel).or_default() += count);
-    }
-    let all: u64 = counts.values().sum();
-    if let Some(count) = counts.get_mut(&None) {
-        *count = all;
     }
     counts.into_iter().filter(|(_, count)| *count > 0).collect()
 }
@@ -244,6 +239,22 @@ mod tests {
         assert_eq!(spread(100, 4), [1, 34, 67, 100]);
         assert_eq!(spread(100, 1), [1]);
         assert_eq!(spread(5, 2), [1, 5]);
+    }
+
+    #[test]
+    fn operations_of_no_channel_are_counted_without_those_of_the_channels() {
+        let row = catalog::entry(Point::Register, "drop").unwrap();
+        let write = Some(ioat_stage::Access::Write);
+        let accesses = [(None, write, 3), (Some(0), write, 5), (Some(1), write, 7), (Some(1), None, 2)];
+        let accesses =
+            accesses.into_iter().map(|(channel, access, count)| ((Point::Register, channel, access), count));
+        let golden = Golden { accesses: accesses.collect(), ..Golden::default() };
+        assert_eq!(counted(&golden, row), [(None, 3), (Some(0), 5), (Some(1), 7)]);
+        // A place that cannot tell directions.
+        let operations =
+            [((Point::Register, None), 4), ((Point::Register, Some(0)), 6)].into_iter().collect();
+        let golden = Golden { operations, ..Golden::default() };
+        assert_eq!(counted(&golden, row), [(None, 4), (Some(0), 6)]);
     }
 
     #[test]

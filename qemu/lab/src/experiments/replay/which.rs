@@ -141,9 +141,13 @@ impl Which {
         let words = words_of_line(&record.replay)?.unwrap_or_default();
         let named = words.iter().find(|word| word.ends_with(".toml")).map(PathBuf::from);
         let beside = |name: &PathBuf| Some(journal.parent()?.join(name.file_name()?));
-        let found = named.as_ref().and_then(|name| {
-            [Some(name.clone()), beside(name)].into_iter().flatten().find(|path| path.is_file())
-        });
+        // `try` names no file, and leaves its campaign beside its journal.
+        let own = || beside(&PathBuf::from("campaign.toml"));
+        let places = match &named {
+            Some(name) => [Some(name.clone()), beside(name)],
+            None => [own(), None],
+        };
+        let found = places.into_iter().flatten().find(|path| path.is_file());
         found.ok_or_else(|| {
             let named = named.map_or_else(|| "none".to_owned(), |name| format!("'{}'", name.display()));
             Trouble::Usage(format!(

@@ -11,12 +11,13 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::crew::{Crew, Done, Ended};
+use super::outcome::replay_command;
 use crate::experiments::campaign::{Campaign, PlaceName};
 use crate::experiments::class::Class;
 use crate::experiments::exit::{Exit, Trouble};
 use crate::experiments::experiment::Id;
 use crate::experiments::identity::FORMAT;
-use crate::experiments::journal::{Journal, JournalError};
+use crate::experiments::journal::{self, Journal, JournalError};
 use crate::experiments::merge::better;
 use crate::experiments::place;
 use crate::experiments::plan::{Only, Plan, Planned, Selection};
@@ -75,6 +76,8 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Trouble> {
             .unwrap_or(Shard::WHOLE),
     };
     let stop = netdma_vm::stop::on_signals().map_err(|error| Trouble::Infra(error.into()))?;
+    let path = arguments.journal.clone().unwrap_or_else(|| default_journal(&campaign, &shard));
+    journal::not_busy(&path).map_err(|error| Trouble::Usage(error.to_string()))?;
     let mut place = place::open(&campaign)?;
     let plan = Plan::make(&campaign, place.as_mut())?;
     let selection = Selection { only: arguments.only.clone(), filter: arguments.filter.clone() };
@@ -85,7 +88,6 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Trouble> {
         return Err(Trouble::Skipped(text));
     }
     let header = header(&campaign, &plan, &shard);
-    let path = arguments.journal.clone().unwrap_or_else(|| default_journal(&campaign, &shard));
     let (journal, before) = open(&path, &header, arguments.resume)?;
     let mut todo: Vec<_> = chosen.iter().map(|it| &it.experiment).collect();
     todo.retain(|experiment| !before.contains_key(&experiment.id));
@@ -99,6 +101,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Trouble> {
         todo: &todo,
         jobs,
         stop: &|| stop.signal().is_some(),
+        replay: &|experiment| replay_command(&campaign.file, experiment),
         heard: &|outcome| progress.heard(outcome),
     };
     let began = Instant::now();

@@ -30,6 +30,8 @@ pub struct Crew<'a> {
     pub jobs: usize,
     /// Asks to end.
     pub stop: &'a (dyn Fn() -> bool + Sync),
+    /// The command line that runs an experiment again.
+    pub replay: &'a (dyn Fn(&Experiment) -> String + Sync),
     /// Hears of every outcome.
     pub heard: &'a (dyn Fn(&Outcome) + Sync),
 }
@@ -117,8 +119,11 @@ impl Crew<'_> {
             let limits = self.campaign.factors.limits(&self.campaign.place, golden);
             let began = Instant::now();
             let observation = match place.run(experiment, &limits) {
-                Ok(observation) => observation,
                 // What was interrupted says nothing, and is not written down: it will be run again.
+                Ok(observation) if !observation.infra.is_empty() && (self.stop)() => {
+                    return shared.end(Ended::Stopped);
+                }
+                Ok(observation) => observation,
                 Err(_) if (self.stop)() => return shared.end(Ended::Stopped),
                 Err(error) => Observation { infra: vec![error.to_string()], ..Observation::default() },
             };
@@ -136,7 +141,8 @@ impl Crew<'_> {
                 (shared.infra.fetch_add(1, Ordering::Relaxed) + 1 >= INFRA_MOST).then(|| why.clone())
             }
         };
-        let outcome = outcome(self.campaign, experiment, observation, began.elapsed());
+        let replay = (self.replay)(experiment);
+        let outcome = outcome(experiment, observation, began.elapsed(), replay);
         (self.heard)(&outcome);
         let record = Record::Result(Box::new(outcome));
         let written =

@@ -2,19 +2,18 @@
 
 use std::time::Duration;
 
-use crate::experiments::campaign::Campaign;
 use crate::experiments::experiment::Experiment;
 use crate::experiments::observation::Observation;
 use crate::experiments::record::Outcome;
 use crate::experiments::signature::signature;
 
-/// The outcome of an experiment: its class, and a reason that finds its like.
+/// The outcome of an experiment: its class, a reason that finds its like, and the command line that runs it again.
 #[must_use]
-pub fn outcome(
-    campaign: &Campaign,
+pub(super) fn outcome(
     experiment: &Experiment,
     observation: Observation,
     wall: Duration,
+    replay: String,
 ) -> Outcome {
     let class = observation.class();
     let reason = observation.reason().to_owned();
@@ -27,7 +26,7 @@ pub fn outcome(
         reason,
         wall_ns: u64::try_from(wall.as_nanos()).unwrap_or(u64::MAX),
         observation,
-        replay: replay_command(&campaign.file, experiment),
+        replay,
     }
 }
 

@@ -2,10 +2,12 @@
 
 use std::fmt::Write;
 use std::io::IsTerminal;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use ioat_stage::Rule;
+
 use super::findings::{self, Group};
+use super::named::quoted;
 use crate::experiments::class::Class;
 use crate::experiments::exit::Exit;
 use crate::experiments::record::Outcome;
@@ -18,46 +20,53 @@ const SHOWN: usize = 6;
 pub(super) struct Page {
     /// The command that tries the same again, before and behind the rules.
     again: (String, String),
-    folder: PathBuf,
     outcomes: Vec<Outcome>,
+    planned: usize,
+    /// Of the outcomes, those of an earlier run.
+    before: usize,
 }
 
 impl Page {
-    pub(super) fn new(again: &(String, String), folder: &Path) -> Self {
-        Self { again: again.clone(), folder: folder.to_owned(), outcomes: Vec::new() }
-    }
-
-    pub(super) fn journal(&self) -> PathBuf {
-        self.folder.join("journal.jsonl")
+    /// With what an earlier run found, of so many faults in all.
+    pub(super) fn new(again: &(String, String), outcomes: Vec<Outcome>, planned: usize) -> Self {
+        Self { again: again.clone(), before: outcomes.len(), outcomes, planned }
     }
 
     /// The command line that repeats an experiment.
-    pub(super) fn command(&self, rules: &[String]) -> String {
-        let rules: String = rules.iter().map(|rule| format!(" --rule '{rule}'")).collect();
-        format!("{}{rules}{}", self.again.0, self.again.1)
+    pub(super) fn command(&self, rules: &[Rule]) -> String {
+        let words = rules.iter().flat_map(|rule| ["--rule".to_owned(), rule.to_string()]);
+        format!("{} {}{}", self.again.0, quoted(&words.collect::<Vec<_>>()), self.again.1)
     }
 
-    /// One line: where we are, what came of the last one.
-    pub(super) fn progress(&self, done: usize, all: usize, outcome: &Outcome, took: Duration) {
-        let counts = Class::ALL.map(|class| (class, self.count(class) + usize::from(outcome.class == class)));
-        let counts: Vec<String> = counts
-            .iter()
-            .filter(|(_, count)| *count > 0)
-            .map(|(class, count)| format!("{count} {class}"))
-            .collect();
-        let line = format!("{done}/{all} after {:.0} s: {}", took.as_secs_f64(), counts.join(", "));
+    /// Takes an outcome, and says where we are.
+    pub(super) fn take(&mut self, outcome: Outcome, took: Duration) {
+        let finding = outcome.class.is_finding();
+        self.outcomes.push(outcome);
+        let (done, all) = (self.done(), self.planned);
+        let counts = self.counts();
+        let line = format!("{done}/{all} after {:.0} s: {counts}", took.as_secs_f64());
         if std::io::stderr().is_terminal() {
             eprint!("\r\x1b[K{line}");
             if done == all {
                 eprintln!();
             }
-        } else if done == all || done % 25 == 0 || outcome.class.is_finding() {
+        } else if done == all || done % 25 == 0 || finding {
             eprintln!("{line}");
         }
     }
 
-    pub(super) fn take(&mut self, outcome: Outcome) {
-        self.outcomes.push(outcome);
+    pub(super) fn done(&self) -> usize {
+        self.outcomes.len()
+    }
+
+    pub(super) fn planned(&self) -> usize {
+        self.planned
+    }
+
+    /// `1 crash, 3 masked`.
+    fn counts(&self) -> String {
+        let there = Class::ALL.into_iter().filter(|class| self.count(*class) > 0);
+        there.map(|class| format!("{} {class}", self.count(class))).collect::<Vec<_>>().join(", ")
     }
 
     /// Findings weigh more than a machine room that failed now and then; without any, its failures leave the question open.
@@ -68,31 +77,25 @@ impl Page {
         if self.count(Class::InfraError) > 0 { Exit::Infra } else { Exit::Clean }
     }
 
-    /// The page.
-    pub(super) fn finish(&self, took: Duration, boots: u64) -> String {
-        let all = self.outcomes.len();
+    /// The page; of a sweep, or of one set of rules.
+    pub(super) fn finish(&self, took: Duration, boots: u64, sweep: bool) -> String {
+        let now = self.outcomes.len() - self.before;
         let mut text = format!(
-            "\n{all} faults in {:.0} s ({:.2} a second, {boots} boot{})\n\n{}",
+            "\n{now} fault{} in {:.1} s ({:.2} a second, {boots} boot{})\n\n{}",
+            if now == 1 { "" } else { "s" },
             took.as_secs_f64(),
-            rate(all, took),
+            rate(now, took),
             if boots == 1 { "" } else { "s" },
             self.table()
         );
         if let [outcome] = self.outcomes.as_slice() {
             let _ = write!(text, "\n{}", story(outcome));
         }
-        let _ = write!(text, "\n{}\n", self.sentence());
+        let sentence = if sweep { self.sentence() } else { self.reproduced() };
+        let _ = write!(text, "\n{sentence}\n");
         for group in findings::groups(&self.outcomes) {
             let _ = write!(text, "\n{}", told(&group));
         }
-        let journal = self.journal();
-        let (journal, page) = (journal.display(), self.folder.join("report.html"));
-        let _ = writeln!(text, "\njournal: {journal}");
-        let _ = writeln!(
-            text,
-            "report:  netdma-lab experiment report {journal} --format html -o {}",
-            page.display()
-        );
         text
     }
 
@@ -107,7 +110,22 @@ impl Page {
         let found = verbs.into_iter().filter(|(class, _)| self.count(*class) > 0);
         let found: Vec<String> =
             found.map(|(class, verb)| format!("{verb} on {} of {all}", self.count(class))).collect();
-        if found.is_empty() { format!("no findings in {all} faults") } else { found.join(", ") }
+        if !found.is_empty() {
+            return found.join(", ");
+        }
+        // What never fired shows nothing.
+        let fired = all - self.count(Class::NotActivated) - self.count(Class::InfraError);
+        format!("no findings in {fired} faults that fired, of {all}")
+    }
+
+    /// "reproduced 4 of 5": how often the gravest of what the same rules led to came of them.
+    fn reproduced(&self) -> String {
+        let runs = self.outcomes.iter().filter(|outcome| outcome.class != Class::InfraError);
+        let Some(gravest) = runs.min_by_key(|outcome| outcome.class) else {
+            return "no run of these rules says anything".to_owned();
+        };
+        let like = self.outcomes.iter().filter(|outcome| outcome.signature == gravest.signature).count();
+        format!("reproduced {like} of {}: {}", self.outcomes.len(), self.counts())
     }
 
     fn table(&self) -> Table {

@@ -41,8 +41,12 @@ pub(super) struct Attempt<'a> {
     pub(super) mark: u64,
     /// The time that the steps took.
     pub(super) took: Duration,
+    /// The part of it in which the driver had work: its loading, which tests the device, and the work itself.
+    pub(super) worked: Duration,
     /// Everything that the kernel said.
     pub(super) said: Vec<KernelLine>,
+    /// The end of the console of a kernel that died.
+    pub(super) console: Option<String>,
     pub(super) facts: Observation,
 }
 
@@ -59,6 +63,8 @@ impl Attempt<'_> {
             self.facts.failures.push(format!("{} {NOT_TAKEN}", module.tested.name));
         }
         if let (true, Work::DmaTest(_)) = (bound, &self.subject.work) {
+            // By the guest's own clock: the host polls for the end.
+            self.worked += dmatest::duration(&lines);
             let noticed = !(self.facts.recoveries.is_empty() && self.facts.failures.is_empty());
             dmatest::judge(&lines, noticed, &mut self.facts);
         }
@@ -89,7 +95,10 @@ impl Attempt<'_> {
             self.step(&["sh", "-c", &line])?;
         }
         let tested = module.tested.clone();
-        if !self.insert(&tested)? {
+        let begun = Instant::now();
+        let inserted = self.insert(&tested);
+        self.worked += begun.elapsed();
+        if !inserted? {
             return Ok(false);
         }
         let link = format!("/sys/bus/pci/devices/{}/driver", self.guest.bdf);
@@ -109,7 +118,10 @@ impl Attempt<'_> {
             Work::Command(words) => {
                 let words = command_words(words, &self.guest.bdf, self.seed);
                 let argv: Vec<&str> = words.iter().map(String::as_str).collect();
-                let output = self.step(&argv)?;
+                let begun = Instant::now();
+                let output = self.step(&argv);
+                self.worked += begun.elapsed();
+                let output = output?;
                 let end = End {
                     what: &words.join(" "),
                     status: output.status,
@@ -216,6 +228,7 @@ impl Attempt<'_> {
                 let what = kernel_log::panic_of(console_tail);
                 let what = what.unwrap_or_else(|| "the guest restarted itself without a word".to_owned());
                 self.facts.crashes.push(what);
+                self.console = Some(console_tail.clone());
             }
             VmError::TimedOut { .. } => {
                 self.facts.hangs.push(verdict::too_long(doing, self.limit));
@@ -243,6 +256,7 @@ impl Attempt<'_> {
         }
         if let Ok((lines, _)) = self.guest.log(self.mark) {
             kernel_log::judge(&dmatest::others(&lines), self.harmless, &mut self.facts);
+            self.said.extend(lines);
         }
     }
 }

@@ -55,6 +55,17 @@ pub(crate) fn has_ended(lines: &[KernelLine]) -> bool {
     started > 0 && said(": summary ").count() >= started
 }
 
+/// From the first start of a thread to the last summary, by the guest's clock.
+pub(crate) fn duration(lines: &[KernelLine]) -> Duration {
+    let of = |phrase: &'static str| {
+        let said = lines.iter().filter(move |line| line.text.contains(SAYS) && line.text.contains(phrase));
+        said.map(|line| line.time_us)
+    };
+    let (begin, end) = (of("Started ").min(), of(": summary ").max());
+    let took = begin.zip(end).map_or(0, |(begin, end)| end.saturating_sub(begin));
+    Duration::from_micros(took)
+}
+
 /// Takes `dmatest`'s own lines out, and adds what they mean to the facts. `noticed`: the driver itself said that something is wrong.
 pub(crate) fn judge(lines: &[KernelLine], noticed: bool, facts: &mut Observation) {
     let said: Vec<&str> =
@@ -108,6 +119,18 @@ mod tests {
     fn a_summary_without_results_is_a_pass_and_none_is_a_failure() {
         assert_eq!(judged(&["Started 1 threads using dma0chan0", SUMMARY], false), Observation::default());
         assert_eq!(judged(&[], false).failures.len(), 1);
+    }
+
+    #[test]
+    fn it_lasts_from_its_first_start_to_its_last_summary() {
+        let line = |time_us, text: &str| KernelLine { level: 6, seq: 1, time_us, text: text.to_owned() };
+        let lines = [
+            line(5, "dmatest: Started 1 threads using dma0chan0"),
+            line(1000, "ioatdma 0000:00:10.0: Reset channel..."),
+            line(2005, "dmatest: dma0chan0-copy0: summary 6 tests, 0 failures 9.00 iops 1 KB/s (0)"),
+        ];
+        assert_eq!(duration(&lines), Duration::from_millis(2));
+        assert_eq!(duration(&lines[..2]), Duration::ZERO);
     }
 
     #[test]

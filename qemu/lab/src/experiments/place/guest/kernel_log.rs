@@ -16,6 +16,15 @@ const LOOP_LINES: usize = 50;
 /// The same line so often while nobody asks the driver for anything is a loop.
 const IDLE_LOOP_LINES: usize = 3;
 
+/// The most lines of an excerpt.
+const KEPT_LINES: usize = 40;
+
+/// How many lines an excerpt has before the first of [`DEATHS`].
+const LINES_BEFORE: usize = 8;
+
+/// A console's lines of a death. What went wrong is said before the panic that follows from it.
+const DEATHS: [&str; 5] = ["kernel BUG at", "BUG:", "general protection fault", "Oops", "Kernel panic"];
+
 /// What a phrase means.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Meaning {
@@ -74,6 +83,9 @@ const PHRASES: &[(&str, Meaning)] = &[
     ("channel enumeration error", Lost),
     ("init failed", Lost),
     ("failed to start channel", Lost),
+    // What follows a line that counts already.
+    ("disables this message", Nothing),
+    ("Tainted: ", Nothing),
     // Any driver.
     ("failed with error", Lost),
     ("WARNING:", Noticed),
@@ -119,15 +131,57 @@ pub fn idle_loop(lines: &[KernelLine], harmless: &Harmless) -> Option<(String, u
     often.max_by_key(|(_, count)| *count)
 }
 
+/// The lines that an experiment's record keeps: what the driver and its test said and no golden run did, and how a dying kernel ended.
+/// Of more than `KEPT_LINES`, the first half and the last.
+#[must_use]
+pub fn excerpt(said: &[KernelLine], console: Option<&str>, harmless: &Harmless) -> Vec<String> {
+    let kept = |line: &&KernelLine| match line.text.contains("dmatest: ") {
+        true => is_trouble_of_dmatest(line),
+        false => meaning(line, harmless) != Nothing,
+    };
+    let said = said.iter().filter(kept);
+    let mut lines: Vec<String> = said.map(|line| line.text.trim().to_owned()).collect();
+    lines.extend(death(console.unwrap_or_default()));
+    let surplus = lines.len().saturating_sub(KEPT_LINES);
+    if surplus > 0 {
+        let from = KEPT_LINES / 2;
+        lines.splice(from..=from + surplus, [format!("... {} more lines ...", surplus + 1)]);
+    }
+    lines
+}
+
+/// The end of a console, from shortly before its kernel died. Earlier lines may be of an earlier experiment.
+fn death(console: &str) -> impl Iterator<Item = String> {
+    // A trace's frames and registers are for who has the kernel's symbols; where it happened is in RIP.
+    let register = |line: &str| {
+        let name = line.split(':').next().unwrap_or_default();
+        let is_name = |name: &str| name.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit());
+        name == "Code" || (name.len() <= 4 && is_name(name) && !["RIP", "BUG", "CPU"].contains(&name))
+    };
+    let frame = |line: &&str| {
+        line.starts_with(' ') || register(line) || (line.contains("+0x") && !line.contains("RIP:"))
+    };
+    let lines: Vec<&str> =
+        console.lines().map(without_stamp).filter(|line| !frame(line) && !line.trim().is_empty()).collect();
+    let died = |line: &&str| DEATHS.iter().any(|phrase| line.contains(phrase));
+    let from = lines.iter().position(died).map_or(lines.len(), |at| at.saturating_sub(LINES_BEFORE));
+    let last: Vec<String> = lines[from..].iter().map(|line| line.trim().to_owned()).collect();
+    last.into_iter()
+}
+
+/// It says at info level what failed.
+fn is_trouble_of_dmatest(line: &KernelLine) -> bool {
+    line.text.contains("dmatest: ")
+        && line.text.contains(": result #")
+        && !line.text.contains("'test passed'")
+}
+
 /// What a console that ended in a panic says of it, in one line; `None` if it says nothing of one.
 #[must_use]
 pub fn panic_of(console: &str) -> Option<String> {
     let lines: Vec<&str> = console.lines().map(without_stamp).collect();
     let find = |phrase: &str| lines.iter().find(|line| line.contains(phrase)).copied();
-    // What went wrong is said before the panic that follows from it.
-    let what = ["kernel BUG at", "BUG:", "general protection fault", "Oops", "Kernel panic"]
-        .into_iter()
-        .find_map(find)?;
+    let what = DEATHS.iter().find_map(|phrase| find(phrase))?;
     let place = find("RIP: ").and_then(|line| line.split_whitespace().nth(1)).map(|word| {
         let function = word.rsplit(':').next().unwrap_or(word);
         format!(" in {}", function.split('+').next().unwrap_or(function))

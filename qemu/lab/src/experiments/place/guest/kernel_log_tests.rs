@@ -132,3 +132,44 @@ fn a_panic_is_named_by_its_cause_and_its_function() {
     assert_eq!(panic_of("Kernel panic - not syncing: VFS").unwrap(), "Kernel panic - not syncing: VFS");
     assert_eq!(panic_of("[    1.000000] all is well\n"), None);
 }
+
+#[test]
+fn an_excerpt_has_what_no_golden_run_says_and_dmatests_failures() {
+    let mut harmless = Harmless::default();
+    harmless.learn(&lines(&[(4, "mydma 0000:00:10.0: slow link, 5 MB/s")]));
+    let said = lines(&[
+        (4, "mydma 0000:00:10.0: slow link, 9 MB/s"),
+        (6, "dmatest: dma0chan0-copy0: result #1: 'test passed' with len=0x3 (0)"),
+        (3, "mydma 0000:00:10.0: Reset channel..."),
+        (6, "dmatest: dma0chan0-copy0: result #2: 'test timed out' with len=0x3 (0)"),
+    ]);
+    assert_eq!(
+        excerpt(&said, None, &harmless),
+        [
+            "mydma 0000:00:10.0: Reset channel...",
+            "dmatest: dma0chan0-copy0: result #2: 'test timed out' with len=0x3 (0)"
+        ]
+    );
+}
+
+#[test]
+fn an_excerpt_of_a_kernel_that_died_begins_shortly_before() {
+    let before: String = (0..30).map(|n| format!("[    1.{n}] line {n}\n")).collect();
+    let console = format!(
+        "{before}[    2.1] kernel BUG at drivers/dma/mydma/ring.c:77!\n[    2.2]  mydma_done+0x1/0x2\n[    2.3] RIP: 0010:mydma_done+0x1/0x2\n"
+    );
+    let kept = excerpt(&[], Some(&console), &Harmless::default());
+    assert_eq!(kept.len(), LINES_BEFORE + 2);
+    assert_eq!((kept[0].as_str(), kept[LINES_BEFORE - 1].as_str()), ("line 22", "line 29"));
+    assert_eq!(kept[LINES_BEFORE + 1], "RIP: 0010:mydma_done+0x1/0x2");
+    assert!(excerpt(&[], Some("[    1.0] all is well\n"), &Harmless::default()).is_empty());
+}
+
+#[test]
+fn a_long_excerpt_is_cut_in_its_middle() {
+    let texts: Vec<String> = (0..200).map(|n| format!("mydma: reset {n}")).collect();
+    let texts: Vec<(u8, &str)> = texts.iter().map(|text| (3, text.as_str())).collect();
+    let kept = excerpt(&lines(&texts), None, &Harmless::default());
+    assert_eq!(kept.len(), KEPT_LINES);
+    assert_eq!((kept[20].as_str(), kept[39].as_str()), ("... 161 more lines ...", "mydma: reset 199"));
+}

@@ -9,6 +9,7 @@ pub mod dmatest;
 pub mod kernel_log;
 pub mod module;
 pub mod open;
+mod pace;
 mod room;
 pub mod subject;
 
@@ -19,6 +20,7 @@ use netdma_vm::message::KernelLine;
 
 use self::attempt::Attempt;
 use self::kernel_log::Harmless;
+use self::pace::Pace;
 use self::room::Room;
 use self::subject::{Subject, Work};
 use super::device_view::without_directions;
@@ -31,11 +33,6 @@ pub use self::room::{Furnishing, kernel_of};
 /// A pass without any rule may take this long for each step.
 const GOLDEN_PATIENCE: Duration = Duration::from_secs(60);
 
-/// Later than the golden run by this, and by half of it, is late whatever the host's scheduler does: ioatdma's watchdog looks
-/// after 200 ms at the earliest.
-const LATE: Duration = Duration::from_millis(150);
-const LATE_FACTOR: f64 = 1.5;
-
 /// A guest with a subject.
 #[derive(Debug)]
 pub struct GuestPlace {
@@ -46,15 +43,19 @@ pub struct GuestPlace {
     hand_to: Option<String>,
     /// A pass without rules was made, and its lines are known.
     learned: bool,
-    /// How long a pass without rules takes, once that is known.
-    golden: Option<Duration>,
+    /// How long the work takes without rules.
+    pace: Pace,
 }
 
 /// What came of a pass.
 struct Passed {
     facts: Observation,
     said: Vec<KernelLine>,
+    /// The end of the console of a kernel that died.
+    console: Option<String>,
     took: Duration,
+    /// The part of it in which the driver had work.
+    worked: Duration,
     /// The guest cannot be used any further.
     gone: bool,
 }
@@ -64,7 +65,8 @@ impl GuestPlace {
     #[must_use]
     pub fn new(furnishing: Furnishing, subject: Subject) -> Self {
         let room = Room::new(furnished(furnishing, &subject), needs(&subject));
-        Self { room, subject, harmless: Harmless::default(), hand_to: None, learned: false, golden: None }
+        let (harmless, pace) = (Harmless::default(), Pace::default());
+        Self { room, subject, harmless, hand_to: None, learned: false, pace }
     }
 
     /// How often a guest was booted so far.
@@ -121,15 +123,17 @@ impl GuestPlace {
             limit,
             mark,
             took: Duration::ZERO,
+            worked: Duration::ZERO,
             said: Vec::new(),
+            console: None,
             facts: Observation::default(),
         };
         let gone = attempt.run().is_err();
-        let Attempt { facts, said, took, .. } = attempt;
+        let Attempt { facts, said, console, took, worked, .. } = attempt;
         if gone {
             log::info!("the guest is given up: {facts:?}");
         }
-        Ok(Passed { facts, said, took, gone })
+        Ok(Passed { facts, said, console, took, worked, gone })
     }
 
     /// The pass after the fault, without any rule: it must be clean, or the driver did not come through.
@@ -143,16 +147,28 @@ impl GuestPlace {
         guest.device.disarm()?;
         // A reset that sticks, sticks until the function is reset: the device's doing, not the driver's.
         if experiment.rules.iter().any(|rule| matches!(rule.action, Action::Stick)) {
-            guest.device.reset()?;
+            self.renew()?;
         }
         let clean = self.pass(experiment.seed, limit)?;
         let lists =
             [&clean.facts.crashes, &clean.facts.hangs, &clean.facts.corruptions, &clean.facts.failures];
         let first = lists.into_iter().flatten().next();
+        if first.is_none() && !clean.gone {
+            self.pace.learn(clean.worked);
+        }
         facts.hangs.extend(first.map(|text| format!("not clean again after the fault: {text}")));
         facts.infra.extend(clean.facts.infra);
         if clean.gone || !facts.hangs.is_empty() {
             self.room.give_up();
+            return Ok(());
+        }
+        self.renew()
+    }
+
+    /// The device as after power-on, for a driver that is yet to be loaded. Under vfio-pci it stays bound: that resets it whenever
+    /// it is opened, and after a reset behind its back it reads zeros from a BAR that it believes to be enabled.
+    fn renew(&mut self) -> Result<(), Infra> {
+        if self.subject.module.is_none() {
             return Ok(());
         }
         self.room.guest()?.device.reset()
@@ -168,7 +184,13 @@ impl GuestPlace {
         facts.slow = passed.took > limits.degraded;
         // The device's program outlives a guest that panicked.
         self.room.guest()?.device.end(&mut facts)?;
-        facts.recoveries.extend(self.found_by_looking(&facts, experiment, passed.took));
+        facts.recoveries.extend(self.found_by_looking(&facts, experiment, passed.worked));
+        let worked_ms = u64::try_from(passed.worked.as_millis()).unwrap_or(u64::MAX);
+        facts.device.insert("work-took-ms".to_owned(), worked_ms.into());
+        let log = kernel_log::excerpt(&passed.said, passed.console.as_deref(), &self.harmless);
+        if !log.is_empty() {
+            facts.device.insert("kernel-log".to_owned(), log.into());
+        }
         // Nobody can drive a device that left for good; a new guest brings a new one.
         let left =
             experiment.rules.iter().any(|rule| matches!(rule.action, Action::Remove(0) | Action::Kill));
@@ -183,20 +205,18 @@ impl GuestPlace {
         Ok(facts)
     }
 
-    /// A driver that lost an interrupt and did all its work found it by looking, which took longer; many say no word of it.
+    /// A driver that lost an interrupt and did all its work found it by looking, which took longer; many say no word of it. That the
+    /// message was lost is the device's own word (what fired), that the driver waited is the clock's.
     fn found_by_looking(
         &self,
         facts: &Observation,
         experiment: &Experiment,
-        took: Duration,
+        worked: Duration,
     ) -> Option<String> {
-        let golden = self.golden?;
         let lost = |rule: &ioat_stage::Rule| rule.point == Point::Msix && rule.action == Action::Drop;
-        let late = took > golden.mul_f64(LATE_FACTOR) + LATE;
         let fired = !facts.fired.is_empty() && experiment.rules.iter().any(lost);
-        let (took, golden) = (took.as_secs_f64(), golden.as_secs_f64());
-        (fired && late)
-            .then(|| format!("the work whose interrupt was lost was found {:.1} s later", took - golden))
+        let late = fired.then(|| self.pace.late(worked)).flatten()?;
+        Some(format!("the work whose interrupt was lost was found {:.1} s later", late.as_secs_f64()))
     }
 
     /// A step has at least this long before it counts as stuck, however short the golden run: drivers wait for seconds by themselves.
@@ -221,11 +241,12 @@ impl Place for GuestPlace {
         let accesses = guest.device.end_accesses()?;
         let mut observation = counted.facts;
         guest.device.end(&mut observation)?;
-        guest.device.reset()?;
+        self.renew()?;
         if timed.gone || counted.gone {
             self.room.give_up();
         }
-        self.golden = Some(timed.took.max(counted.took));
+        self.pace.learn(timed.worked);
+        self.pace.learn(counted.worked);
         let took_ns = u64::try_from(timed.took.max(counted.took).as_nanos()).unwrap_or(u64::MAX);
         observation.took_ns = took_ns;
         Ok(Golden { took_ns, operations: without_directions(&accesses), accesses, observation })

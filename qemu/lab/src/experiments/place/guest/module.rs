@@ -56,11 +56,13 @@ impl Module {
     pub fn find(text: &str, kernel: &Kernel) -> Result<Self, ModuleFault> {
         let request = ModuleRequest::from(text);
         let mut modules = resolve(kernel, std::slice::from_ref(&request))?;
-        let Some(tested) = modules.pop() else {
+        let Some(mut tested) = modules.pop() else {
             return Err(ModuleFault::BuiltIn { name: request.module, release: kernel.release.clone() });
         };
         if request.module.contains(".ko") {
             fits(Path::new(&request.module), &tested.bytes, &kernel.release)?;
+            // The kernel knows a module by the name that it was built with, whatever its file is called.
+            tested.name = modinfo(&tested.bytes, "name").unwrap_or(tested.name);
         }
         Ok(Self { tested, needs: modules })
     }
@@ -107,6 +109,12 @@ mod tests {
         let module = found("my-dma.ko", b"ELF\0depends=needed\0vermagic=6.12.1 SMP\0").unwrap();
         assert_eq!((module.tested.name.as_str(), module.tested.params.as_str()), ("my_dma", "speed=3"));
         assert_eq!(module.needs.len(), 1);
+    }
+
+    #[test]
+    fn a_module_whose_file_was_renamed_is_still_itself() {
+        let module = found("mine.ko", b"ELF\0depends=\0name=ioatdma\0vermagic=6.12.1 SMP\0").unwrap();
+        assert_eq!(module.tested.name, "ioatdma");
     }
 
     #[test]

@@ -34,8 +34,9 @@ impl GuestPlace {
         let mut device =
             vec![format!("--profile={}", options.profile), format!("--channels={}", options.channels.get())];
         device.extend(options.vectors.as_ref().map(|vectors| format!("--vectors={}", vectors.get())));
-        let furnishing =
-            Furnishing { kernel, device, bind: true, additions, modules: Vec::new(), stop: None };
+        // Only a verb that asks for it hears of Ctrl-C; then no wait in the guest outlives it.
+        let stop = Some(netdma_vm::stop::of_process());
+        let furnishing = Furnishing { kernel, device, bind: true, additions, modules: Vec::new(), stop };
         Ok(Self::new(furnishing, subject))
     }
 }

@@ -130,8 +130,9 @@ impl Room {
         boot.limit = Some(BOOT_LIMIT);
         boot.stop = self.furnishing.stop;
         // A kernel that dies leaves only its console behind: it says there what it says at warning and above. And it names what hangs
-        // within a time that an experiment can wait for.
-        boot.append = ["loglevel=5", "sysctl.kernel.hung_task_timeout_secs=5"].map(str::to_owned).into();
+        // within a time that an experiment can wait for; who waits for dmatest waits longer than ioatdma's idle timer, 2 s, for each
+        // of its copies.
+        boot.append = ["loglevel=5", "sysctl.kernel.hung_task_timeout_secs=12"].map(str::to_owned).into();
         Ok(boot)
     }
 }
