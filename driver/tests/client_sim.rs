@@ -285,7 +285,7 @@ fn a_channel_whose_reset_never_ends_is_reset_with_its_function_at_open() {
 
 #[test]
 fn a_channel_that_stays_in_reset_after_that_of_its_function_is_an_error_at_open() {
-    let stuck = open_with(&["reset: always stick"], 2).err();
+    let stuck = open_with(&["reset[ch=0]: always stick"], 2).err();
     assert!(matches!(stuck, Some(OpenError::Ioat(IoatError::ResetStuck { .. }))), "{stuck:?}");
 }
 
