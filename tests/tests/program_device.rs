@@ -294,7 +294,7 @@ fn a_fault_rule_that_cannot_be_read_is_named_with_what_was_expected() {
         ("complete: nth(3) misaddress(x)", "action 'misaddress(x)': expected 'misaddress(+N|-N)'"),
         ("copy: nth(1) halt(99)", "action 'halt(99)': expected 'halt(BIT|NAME[+...]|none)'"),
         (
-            "msix: nth(3) corrupt(1)",
+            "msix: nth(3) corrupt(1, 0x1)",
             "would never fire: msix cannot corrupt; corrupt works at config, register",
         ),
         ("msix[ch=4]: nth(3) drop", "would never fire: 'ch=4': the channels are 0 to 3"),

@@ -10,7 +10,10 @@ use anyhow::{Context, Result, bail};
 /// When the system does not tell.
 pub fn build_dir() -> Result<PathBuf> {
     let exe = std::env::current_exe().context("cannot find this program's own path")?;
-    Ok(exe.parent().unwrap_or(Path::new("/")).to_owned())
+    let folder = exe.parent().unwrap_or(Path::new("/"));
+    // Cargo puts tests one folder further down.
+    let programs = if folder.ends_with("deps") { folder.parent().unwrap_or(folder) } else { folder };
+    Ok(programs.to_owned())
 }
 
 /// A program of the host's.

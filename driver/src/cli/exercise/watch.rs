@@ -65,7 +65,7 @@ fn watch(told: &Receiver<News>, stage: &Mutex<&'static str>, found: &Found, tell
             Err(RecvTimeoutError::Disconnected) => return,
             Err(RecvTimeoutError::Timeout) => {
                 let ms = limit.unwrap_or_default().as_millis();
-                found.note(Kind::Hang, format!("no end of {} after {ms} ms", stage.lock()));
+                found.note(Kind::Hang, format!("no end of {} after {ms} ms", *stage.lock()));
                 tell(&found.take());
                 // Nothing can be given back in order: what hangs holds it.
                 std::process::exit(exit::FAILED.into());
