@@ -81,7 +81,8 @@ fn try_stock() -> Result<()> {
     let line = format!("exec '{}' {again}", program("netdma-lab").display());
     let repeated = Command::new("sh").args(["-c", &line]).current_dir(folder.path()).output()?;
     let said = String::from_utf8_lossy(&repeated.stdout);
-    ensure!(repeated.status.code() == Some(1) && said.contains("reproduced 1 of 1: 1 crash"), "{said}");
+    // The same fault at the same operation; what the kernel makes of it is a race in a guest: a panic, or a self-test that failed.
+    ensure!(said.contains("reproduced 1 of 1: 1 ") && said.contains("fired: complete[ch=0]: nth("), "{said}");
     // The journal of all faults is what it was.
     let journal = std::fs::read_to_string(folder.path().join("try-ioatdma/journal.jsonl"))?;
     ensure!(journal.lines().count() == 4, "{journal}");
