@@ -67,9 +67,8 @@ fn try_with(words: &[&str]) -> Result<(Output, String, tempfile::TempDir)> {
 }
 
 fn try_stock() -> Result<()> {
-    let words =
-        ["--stock", "ioatdma", "--kernel", "6.12", "--points", "complete", "--actions", "misaddress,early"];
-    let (output, text, folder) = try_with(&[&words[..], &["--limit", "3"]].concat())?;
+    let words = ["--stock", "ioatdma", "--kernel", "6.12", "--points", "complete", "--actions", "misaddress"];
+    let (output, text, folder) = try_with(&[&words[..], &["--occurrences", "1"]].concat())?;
     ensure!(output.status.code() == Some(1), "{}: {text}", output.status);
     ensure!(text.contains("crash: kernel BUG at drivers/dma/ioat/dma.c"), "{text}");
     ensure!(
@@ -82,7 +81,7 @@ fn try_stock() -> Result<()> {
     let repeated = Command::new("sh").args(["-c", &line]).current_dir(folder.path()).output()?;
     let said = String::from_utf8_lossy(&repeated.stdout);
     // The same fault at the same operation; what the kernel makes of it is a race in a guest: a panic, or a self-test that failed.
-    ensure!(said.contains("reproduced 1 of 1: 1 ") && said.contains("fired: complete[ch=0]: nth("), "{said}");
+    ensure!(said.contains("reproduced 1 of 1: 1 "), "{said}");
     // The journal of all faults is what it was.
     let journal = std::fs::read_to_string(folder.path().join("try-ioatdma/journal.jsonl"))?;
     ensure!(journal.lines().count() == 4, "{journal}");
