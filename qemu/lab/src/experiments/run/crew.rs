@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use crate::experiments::campaign::Campaign;
+use crate::experiments::class::Class;
 use crate::experiments::experiment::Experiment;
 use crate::experiments::journal::{Journal, JournalError};
 use crate::experiments::observation::Observation;
@@ -119,8 +120,9 @@ impl Crew<'_> {
             let limits = self.campaign.factors.limits(&self.campaign.place, golden);
             let began = Instant::now();
             let observation = match place.run(experiment, &limits) {
-                // What was interrupted says nothing, and is not written down: it will be run again.
-                Ok(observation) if !observation.infra.is_empty() && (self.stop)() => {
+                // What was interrupted says nothing, and is not written down: it will be run again. A signal to the whole
+                // group ends the driver's process too, which looks as if it had died by itself.
+                Ok(observation) if observation.class() <= Class::Hang && (self.stop)() => {
                     return shared.end(Ended::Stopped);
                 }
                 Ok(observation) => observation,
