@@ -58,7 +58,8 @@ fn the_golden_run_is_clean_and_counts_the_operations_of_every_channel() {
 fn one_pair_of_processes_serves_experiments_of_many_classes() {
     let mut place = place();
     for (rule, class) in [
-        ("msix[ch=0]: nth(2) drop", Class::DetectedRecovered),
+        // All of them: behind a single one a later message may come in time.
+        ("msix[ch=0]: always drop", Class::DetectedRecovered),
         ("fetch[ch=0]: nth(2) halt(3)", Class::DetectedFailed),
         ("copy[ch=0]: nth(2) corrupt(0)", Class::SilentDataCorruption),
         ("msix[ch=0]: nth(2) duplicate", Class::Masked),
@@ -66,8 +67,7 @@ fn one_pair_of_processes_serves_experiments_of_many_classes() {
     ] {
         let seen = run(&mut place, &[rule]);
         assert_eq!(seen.class(), class, "{rule}: {seen:?}");
-        let fired: Vec<_> = seen.fired.iter().map(|fired| fired.rule.as_str()).collect();
-        assert_eq!(fired.len(), usize::from(class != Class::NotActivated), "{rule}: {seen:?}");
+        assert_eq!(seen.fired.is_empty(), class == Class::NotActivated, "{rule}: {seen:?}");
     }
     assert_eq!(place.starts(), 1);
 }
